@@ -1,0 +1,75 @@
+# Keelman's chores. Every target sets up what it needs; `make` alone lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # two set-ups at once would fight over apt
+
+VENV := .venv
+STAMP := $(VENV)/.ready
+BIN := $(VENV)/bin
+SOURCES := src tests $(wildcard examples) scripts
+
+.PHONY: help
+help: ## list these targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: venv
+venv: $(STAMP) ## set up .venv with Keelman and its tools
+
+$(STAMP): requirements-dev.txt pyproject.toml scripts/venv
+	@scripts/venv $(VENV)
+	@touch $@
+
+.PHONY: engine
+engine: ## see that a Docker engine answers (root on Debian: install, start)
+	@scripts/engine
+
+.PHONY: images
+images: engine ## build the images of the demo and the tests, from busybox
+	@python3 scripts/images
+
+.PHONY: run
+run: venv images ## a worker in the foreground, on 127.0.0.1:5556
+	@scripts/run
+
+.PHONY: demo
+demo: venv images ## the main job, shown: tasks sent, run, listed, stopped
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: venv images ## every test, those on a real engine too
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: coverage
+coverage: venv images ## every test, and what they did not reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: check
+check: venv ## format, lint, types, import contracts; needs no engine
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: fmt
+fmt: venv ## format, and mend what the linter can
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+# Pins stay as they are where they still fit; `make lock LOCK=--upgrade` takes the newest.
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-options --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links $(LOCK)
+.PHONY: lock
+lock: venv ## lock the dependencies of pyproject.toml, with hashes
+	@$(PIP_COMPILE) --output-file requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+.PHONY: clean
+clean: ## remove what these targets made here (not the engine, nor its images)
+	@rm -rf $(VENV) build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache src/*.egg-info
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
