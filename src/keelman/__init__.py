@@ -1,0 +1,1 @@
+"""Keelman: a small container orchestrator."""

@@ -1,0 +1,170 @@
+"""Api: address, port, worker, router. HTTP in, HTTP out, and nothing of what tasks are.
+
+Routes are a table of (method, path, handler); every path answers with and without a trailing slash.
+Handlers raise; errors become responses in one place. Bodies are small, JSON and read within a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from keelman import wire
+from keelman.errors import (
+    BadField,
+    CannotStart,
+    KeelmanError,
+    MethodNotAllowed,
+    NotFound,
+    NotJson,
+    RequestTimeout,
+    TooLarge,
+)
+
+log = structlog.get_logger(__name__)
+
+W = TypeVar("W")
+Handler = Callable[[web.Request, W], Awaitable[web.StreamResponse]]
+
+BODY_MOST_BYTES = 1024 * 1024
+BODY_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+SHUTDOWN_SECONDS = 1.0
+
+
+class Route(Struct, Generic[W], frozen=True):
+    """One line of the table."""
+
+    method: str
+    path: str
+    handler: Handler[W]
+
+
+class Api(Generic[W]):
+    """Serves a worker's routes on one address until stopped.
+
+    `bind` and `start` are two steps: a taken port is found before anything is set in motion.
+    """
+
+    def __init__(self, address: str, port: int, worker: W, routes: Sequence[Route[W]]) -> None:
+        self.address = address
+        self.port = port
+        self._app = web.Application(middlewares=[_answer_errors], client_max_size=BODY_MOST_BYTES)
+        for route in routes:
+            self._add(route, worker)
+        self._runner = web.AppRunner(
+            self._app,
+            handler_cancellation=True,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            access_log=None,
+        )
+        self._socket: socket.socket | None = None
+
+    def _add(self, route: Route[W], worker: W) -> None:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await route.handler(request, worker)
+
+        for path in (route.path, route.path + "/"):
+            self._app.router.add_route(route.method, path, handle)
+
+    def bind(self) -> None:
+        """Take the address. Port 0 takes a free one, shown in `port`. Raises: CannotStart."""
+        try:
+            family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+            self._socket = socket.create_server(
+                (self.address, self.port), family=family, backlog=1024, reuse_port=False
+            )
+        except OSError as error:
+            where = f"{self.address} port {self.port}"
+            raise CannotStart(f"cannot listen on {where}: {error.strerror or error}") from error
+        self.port = self._socket.getsockname()[1]
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        assert self._socket is not None, "bind comes first"
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._socket).start()
+
+    async def stop(self) -> None:
+        """Stop answering; requests that still run are cancelled after a short while."""
+        await self._runner.cleanup()
+
+
+# -- errors to responses ---------------------------------------------------------------------------
+
+
+@web.middleware
+async def _answer_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except KeelmanError as error:
+        return _error_response(error)
+    except web.HTTPException as error:
+        return _error_response(_from_aiohttp(request, error))
+    except Exception:
+        log.exception("internal_error", method=request.method, path=request.path)
+        return _error_response(KeelmanError("an error in the worker; its log has the traceback"))
+
+
+def _from_aiohttp(request: web.Request, error: web.HTTPException) -> KeelmanError:
+    match error:
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return MethodNotAllowed(f"{request.path} answers {allowed}, not {request.method}")
+        case web.HTTPRequestEntityTooLarge():
+            return TooLarge(f"the body is larger than {BODY_MOST_BYTES} bytes (1 MiB)")
+        case web.HTTPNotFound():
+            return NotFound(f"there is no route {request.path}")
+        case _:
+            return BadField(error.text or error.reason)
+
+
+def _error_response(error: KeelmanError) -> web.Response:
+    body = wire.encode_error(error.status, error.message, error.code)
+    return json_response(body, status=error.status)
+
+
+# -- what handlers use -----------------------------------------------------------------------------
+
+
+def json_response(
+    body: bytes, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """A response of JSON that is encoded already."""
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+async def read_json(request: web.Request) -> bytes:
+    """The request's body. Raises: NotJson, TooLarge, RequestTimeout."""
+    if request.content_type != "application/json":
+        raise NotJson("Content-Type must be application/json")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        raise RequestTimeout(f"the body did not come within {BODY_SECONDS:g} s") from error
+
+
+def query(request: web.Request, *allowed: str) -> dict[str, str]:
+    """The query's parameters, each given once and known. Raises: BadField."""
+    for name in request.query:
+        if name not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise BadField(f"{name[:80]}: unknown parameter; this route takes {known}")
+        if len(request.query.getall(name)) > 1:
+            raise BadField(f"{name}: given more than once")
+    return dict(request.query)
+
+
+async def send(response: web.StreamResponse, chunk: bytes) -> None:
+    """Write to a client that has to read. Raises: ConnectionError, TimeoutError."""
+    async with asyncio.timeout(WRITE_SECONDS):
+        await response.write(chunk)

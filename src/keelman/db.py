@@ -1,0 +1,201 @@
+"""Db: the current state. Each Task as it is, and every Transition.
+
+Only the worker's loop writes it. A task and its Transition are one transaction; Transitions are
+numbered without gaps and trimmed only at the old end.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from keelman.admission import Known, shown
+from keelman.store import Store
+from keelman.task import State, Task, Transition, Wish
+from keelman.wire import encode_list, encode_task, encode_transition
+
+TOMBSTONE_SECONDS = 7 * 24 * 3600.0
+TRANSITIONS_MOST = 100_000
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """All tasks as a JSON list, as of the Transition numbered `seq`."""
+
+    body: bytes
+    seq: int
+
+
+class Db:
+    """Tasks and Transitions, and the two facts kept beside them: whose log, whose engine."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        ((self.log_id,),) = store.read("SELECT value FROM meta WHERE key = 'log_id'")
+
+    # -- read ------------------------------------------------------------------------------------
+
+    def get(self, task_id: str) -> Task | None:
+        """The task on record."""
+        rows = self._store.read("SELECT task FROM tasks WHERE task_id = ?", task_id)
+        return _task(rows[0][0]) if rows else None
+
+    def shown(self, task_id: str) -> Task | None:
+        """The task as clients see it, wishes not yet taken up included."""
+        rows = self._store.read(
+            "SELECT q.wish, t.task FROM (SELECT ? AS task_id) LEFT JOIN queue q USING (task_id)"
+            " LEFT JOIN tasks t USING (task_id)",
+            task_id,
+        )
+        return _shown(*rows[0])
+
+    def listed(self) -> Listed:
+        """Every task as clients see it, oldest first."""
+        with self._store.snapshot():
+            recorded = self._store.read("SELECT task_id, report FROM tasks ORDER BY rowid")
+            waiting = self._store.read(
+                "SELECT q.task_id, q.wish, t.task FROM queue q LEFT JOIN tasks t USING (task_id)"
+                " WHERE t.state IS NULL OR (t.state >= ? AND t.wish < q.seq) ORDER BY q.rowid",
+                State.COMPLETED,
+            )
+            seq = self.last_seq()
+        reports = dict(recorded)
+        for task_id, wish, task in waiting:
+            if (view := _shown(wish, task)) is not None:
+                reports[task_id] = encode_task(view)
+        return Listed(body=encode_list(list(reports.values())), seq=seq)
+
+    def live(self) -> dict[str, State]:
+        """Tasks that have not ended, and where they are."""
+        rows = self._store.read("SELECT task_id, state FROM tasks WHERE state < 3")
+        return {task_id: State(state) for task_id, state in rows}
+
+    def buried(self, task_id: str) -> bool:
+        """Whether only a tombstone is left of the task."""
+        return bool(self._store.read("SELECT 1 FROM tombstones WHERE task_id = ?", task_id))
+
+    def transitions(self, since: int, *, task_id: str = "", most: int = 1000) -> list[Transition]:
+        """Transitions numbered above `since`, oldest first, of one task or of all."""
+        rows = self._store.read(
+            "SELECT move FROM transitions WHERE seq > ? AND (? = '' OR task_id = ?)"
+            " ORDER BY seq LIMIT ?",
+            *(since, task_id, task_id, most),
+        )
+        return [msgspec.json.decode(move, type=Transition) for (move,) in rows]
+
+    def history(self, task_id: str) -> bytes:
+        """A task's Transitions as a JSON list."""
+        moves = self.transitions(0, task_id=task_id, most=TRANSITIONS_MOST)
+        return encode_list([encode_transition(move) for move in moves])
+
+    def last_seq(self) -> int:
+        """The newest Transition's number, 0 before the first."""
+        rows = self._store.read("SELECT value FROM meta WHERE key = 'transition_seq'")
+        return int(rows[0][0]) if rows else 0
+
+    def first_seq(self) -> int:
+        """The oldest Transition's number that is still kept; one past the newest when none is."""
+        ((first,),) = self._store.read("SELECT min(seq) FROM transitions")
+        return self.last_seq() + 1 if first is None else int(first)
+
+    def engine_id(self) -> str | None:
+        """The ID of the engine that this Db is about."""
+        rows = self._store.read("SELECT value FROM meta WHERE key = 'engine_id'")
+        return str(rows[0][0]) if rows else None
+
+    def expired(self, before: float, *, keep: int, most: int) -> list[str]:
+        """Ended tasks that finished before `before`, or beyond the `keep` newest, oldest first."""
+        rows = self._store.read(
+            "SELECT task_id FROM tasks WHERE state >= 3 AND (finished < ? OR finished < ("
+            " SELECT finished FROM tasks WHERE state >= 3 ORDER BY finished DESC LIMIT 1 OFFSET ?"
+            ")) ORDER BY finished LIMIT ?",
+            *(before, max(keep - 1, 0), most),
+        )
+        return [task_id for (task_id,) in rows]
+
+    # -- write -----------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        task: Task,
+        move: Transition | None = None,
+        then: Callable[[Transition | None], None] | None = None,
+    ) -> Transition | None:
+        """Record a task and its move; returns the move with its number. Raises: CannotRecord."""
+        return await self._store.write(lambda db: _put(db, task, move), then)
+
+    async def set_engine_id(self, engine_id: str) -> None:
+        """Tie this Db to an engine."""
+        await self._store.write(lambda db: _set(db, "engine_id", engine_id))
+
+    async def probe(self, now: float) -> None:
+        """Write something, to know that writing works. Raises: CannotRecord."""
+        await self._store.write(lambda db: _set(db, "probed", now))
+
+    async def forget(self, task: Task, now: float) -> bool:
+        """Drop an ended task and its wish, leaving a tombstone; False when a newer wish came."""
+        return await self._store.write(lambda db: _forget(db, task, now))
+
+    async def sweep(self, now: float) -> None:
+        """Drop tombstones that are over their time, and the oldest Transitions beyond the most."""
+        await self._store.write(lambda db: _sweep(db, now))
+
+
+def _task(packed: bytes) -> Task:
+    return msgspec.json.decode(packed, type=Task)
+
+
+def _shown(wish: bytes | None, task: bytes | None) -> Task | None:
+    asked = msgspec.json.decode(wish, type=Wish) if wish else None
+    return shown(Known(wish=asked, task=_task(task) if task else None))
+
+
+def _set(db: sqlite3.Connection, key: str, value: str | float) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _put(db: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
+    db.execute(
+        "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET"
+        " state = excluded.state, wish = excluded.wish, finished = excluded.finished,"
+        " task = excluded.task, report = excluded.report",
+        (
+            *(task.id, task.state, task.wish, task.finish_time),
+            *(msgspec.json.encode(task), encode_task(task)),
+        ),
+    )
+    return None if move is None else _append(db, move)
+
+
+def _append(db: sqlite3.Connection, move: Transition) -> Transition:
+    row = db.execute("SELECT value FROM meta WHERE key = 'transition_seq'").fetchone()
+    move = msgspec.structs.replace(move, seq=(row[0] if row else 0) + 1)
+    _set(db, "transition_seq", move.seq)
+    values = (move.seq, move.task_id, move.time, msgspec.json.encode(move))
+    db.execute("INSERT INTO transitions VALUES (?, ?, ?, ?)", values)
+    return move
+
+
+def _forget(db: sqlite3.Connection, task: Task, now: float) -> bool:
+    query = "SELECT 1 FROM queue WHERE task_id = ? AND seq > ?"
+    if db.execute(query, (task.id, task.wish)).fetchone():
+        return False
+    db.execute("DELETE FROM tasks WHERE task_id = ?", (task.id,))
+    db.execute("DELETE FROM queue WHERE task_id = ?", (task.id,))
+    db.execute("UPDATE events SET answer = '' WHERE task_id = ?", (task.id,))
+    db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (task.id, now))
+    return True
+
+
+def _sweep(db: sqlite3.Connection, now: float) -> None:
+    before = (now - TOMBSTONE_SECONDS,)
+    db.execute(
+        "DELETE FROM events WHERE task_id IN (SELECT task_id FROM tombstones WHERE ended < ?)",
+        before,
+    )
+    db.execute("DELETE FROM tombstones WHERE ended < ?", before)
+    db.execute(
+        "DELETE FROM transitions WHERE seq <= (SELECT max(seq) FROM transitions) - ?",
+        (TRANSITIONS_MOST,),
+    )

@@ -1,0 +1,183 @@
+"""The tree of errors. PURE.
+
+Each knows its HTTP status, its code and whether trying the same again may help. They are raised,
+never returned; `api` maps them to responses in one place.
+
+    KeelmanError
+    ├── BadRequest      400  Malformed, BadField, NotSupported
+    ├── Forbidden       403
+    ├── NotFound        404  UnknownTask
+    ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
+    │                        StaleGeneration
+    ├── Gone            410  ContainerGone, EventsGone
+    ├── Unavailable     503  CannotRecord, EngineUnavailable
+    ├── IllegalMove     500  a state change that the design forbids: a bug
+    ├── CannotStart          the worker may not run here at all
+    └── EngineError          met by the loop, and by who asks for logs
+        ├── EngineAway       no answer: nothing is known
+        ├── EngineBusy       it is at it: look again
+        ├── EngineFailed     5xx: its own trouble
+        └── EngineRefused    4xx: it will not do this; NameTaken, ImageNotFound, NotAllowedHere
+"""
+
+
+class KeelmanError(Exception):
+    """Anything Keelman reports on purpose.
+
+    `status` is an HTTP status, `code` a stable word for programs, `retriable` whether the same
+    request may succeed later.
+    """
+
+    status = 500
+    code = "internal_error"
+    retriable = False
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class BadRequest(KeelmanError):
+    status, code = 400, "bad_request"
+
+
+class Malformed(BadRequest):
+    code = "malformed"
+
+
+class BadField(BadRequest):
+    code = "bad_field"
+
+
+class NotSupported(BadRequest):
+    code = "not_supported"
+
+
+class Forbidden(KeelmanError):
+    status, code = 403, "not_allowed"
+
+
+class NotFound(KeelmanError):
+    status, code = 404, "not_found"
+
+
+class UnknownTask(NotFound):
+    code = "unknown_task"
+
+
+class MethodNotAllowed(KeelmanError):
+    status, code = 405, "method_not_allowed"
+
+
+class RequestTimeout(KeelmanError):
+    status, code, retriable = 408, "request_timeout", True
+
+
+class Conflict(KeelmanError):
+    status, code = 409, "conflict"
+
+
+class EventReused(Conflict):
+    code = "event_reused"
+
+
+class SpecChanged(Conflict):
+    code = "spec_changed"
+
+
+class Stopping(Conflict):
+    code = "stopping"
+
+
+class TaskCompleted(Conflict):
+    code = "task_completed"
+
+
+class TaskEnded(Conflict):
+    code = "task_ended"
+
+
+class StaleGeneration(Conflict):
+    code = "stale_generation"
+
+
+class Gone(KeelmanError):
+    status, code = 410, "gone"
+
+
+class ContainerGone(Gone):
+    code = "container_gone"
+
+
+class EventsGone(Gone):
+    code = "events_gone"
+
+
+class TooLarge(KeelmanError):
+    status, code = 413, "too_large"
+
+
+class NotJson(KeelmanError):
+    status, code = 415, "not_json"
+
+
+class Unavailable(KeelmanError):
+    status, code, retriable = 503, "unavailable", True
+
+
+class CannotRecord(Unavailable):
+    code = "cannot_record"
+
+
+class EngineUnavailable(Unavailable):
+    code = "engine_unavailable"
+
+
+class IllegalMove(KeelmanError):
+    code = "illegal_move"
+
+
+class CannotStart(KeelmanError):
+    """The worker may not run with what it was given: another one holds it, or it does not fit."""
+
+    code = "cannot_start"
+
+
+class EngineError(KeelmanError):
+    code = "engine_error"
+
+
+class EngineAway(EngineError):
+    """The engine gave no answer: what it did, and what is, is unknown."""
+
+    status, code, retriable = 503, "engine_unavailable", True
+
+
+class EngineBusy(EngineError):
+    """The engine is doing this already, or undoing it: look again."""
+
+    retriable = True
+
+
+class EngineFailed(EngineError):
+    """The engine answered 5xx, in its own words."""
+
+    retriable = True
+
+
+class EngineRefused(EngineError):
+    """The engine answered 4xx: the same again would be refused again."""
+
+    code = "create_refused"
+
+
+class NameTaken(EngineRefused):
+    code = "name_taken"
+
+
+class ImageNotFound(EngineRefused):
+    code = "image_unavailable"
+
+
+class NotAllowedHere(EngineRefused):
+    code = "not_allowed"

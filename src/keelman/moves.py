@@ -1,0 +1,207 @@
+"""The moves of a task from state to state, and the Step that carries one. PURE.
+
+`reconcile` decides which move is due; here is what each makes of the task: what a new attempt
+begins with, what an end records, and which words people read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from keelman.policy import ENGINE_RETRIES, backoff_seconds, restart_due, rested
+from keelman.seen import Action, Exited, Running
+from keelman.task import Reason, State, Task, Transition, Why, Wish
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """The task as it is to be recorded, the move to log, the action, when to look again.
+
+    `wake` is in seconds since the epoch; None means that only an event or a wish changes anything.
+    `forget` asks for the ended task's record to be dropped.
+    """
+
+    task: Task
+    transition: Transition | None = None
+    action: Action | None = None
+    wake: float | None = None
+    forget: bool = False
+
+
+# What every new attempt begins with.
+_FRESH: dict[str, Any] = {
+    "retries": 0,
+    "ending": None,
+    "container_id": "",
+    "host_ports": {},
+    "start_time": None,
+    "finish_time": None,
+}
+
+
+# What an Ending of ours makes of its task.
+_BY_US = {
+    Why.STOPPED: (State.COMPLETED, Reason.STOPPED),
+    Why.DEADLINE: (State.FAILED, Reason.DEADLINE),
+}
+
+
+def scheduled(task: Task, now: float) -> Step:
+    """The loop takes a new task up."""
+    return _moved(task, task.to(State.SCHEDULED, attempt=max(task.attempt, 1), due=now), now)
+
+
+def begun_again(wish: Wish, task: Task, now: float) -> Step:
+    """A greater wish (or, after COMPLETED, a higher Generation) begins a new life."""
+    after = task.to(
+        State.SCHEDULED,
+        **_FRESH,
+        spec=wish.spec,
+        wish=wish.seq,
+        generation=max(wish.generation, task.generation),
+        attempt=task.attempt + 1,
+        failures=0,
+        due=now,
+        first_running=None,
+        exit_code=None,
+        reason=Reason.NONE,
+        message="",
+    )
+    return _moved(task, after, now)
+
+
+def running(task: Task, body: Running | Exited, now: float) -> Step:
+    """It runs, or ran before anyone looked."""
+    after = task.to(
+        State.RUNNING,
+        started=task.attempt,
+        retries=0,
+        container_id=body.container_id,
+        host_ports=body.host_ports if isinstance(body, Running) else {},
+        start_time=body.since,
+        first_running=task.first_running or min(body.since, now),
+        exit_code=None,
+        reason=Reason.NONE,
+        message="",
+    )
+    return _moved(task, after, now)
+
+
+def ended_or_again(
+    task: Task, reason: Reason, message: str, now: float, *, exit_code: int | None = None
+) -> Step:
+    """It could not go on, without an exit to tell of: again if a restart is due, else FAILED."""
+    if restarts(task, succeeded=False, now=now):
+        return restarted(task, reason, message, now, exit_code=exit_code)
+    after = task.to(
+        State.FAILED,
+        reason=reason,
+        message=message,
+        exit_code=exit_code,
+        finish_time=now,
+        ending=None,
+    )
+    return _moved(task, after, now)
+
+
+def overdue(task: Task, now: float) -> Step:
+    """Its Timeout passed while it was not running."""
+    return ended_or_again(task, Reason.DEADLINE, _deadline_words(task), now)
+
+
+def vanished(task: Task, now: float) -> Step:
+    """The engine knows no container of it any more."""
+    if is_over(task, now):
+        return overdue(task, now)
+    task = rested(task, now - (task.start_time or now))
+    return ended_or_again(task, Reason.VANISHED, "its container is gone", now)
+
+
+def by_us(task: Task, ran: Exited | None, now: float) -> Step | None:
+    """The end that an Ending of ours made: its Reason is taken from there, whatever is wished."""
+    if task.ending is None or task.ending.why not in _BY_US:
+        return None
+    state, reason = _BY_US[task.ending.why]
+    return finished(task, state, reason, now, ran=ran)
+
+
+def restarts(task: Task, *, succeeded: bool, now: float) -> bool:
+    """Whether a restart is due: never against an ending of our own, nor past the deadline."""
+    if task.ending is not None or is_over(task, now):
+        return False
+    return restart_due(task.spec.restart_policy, succeeded=succeeded, failures=task.failures)
+
+
+def restarted(
+    task: Task, reason: Reason, message: str, now: float, *, exit_code: int | None
+) -> Step:
+    """The next attempt, after its back-off."""
+    after = task.to(
+        State.SCHEDULED,
+        **_FRESH,
+        attempt=task.attempt + 1,
+        failures=task.failures + 1,
+        due=now + backoff_seconds(task, task.failures),
+        reason=reason,
+        message=message,
+        exit_code=exit_code,
+    )
+    return _moved(task, after, now)
+
+
+def finished(
+    task: Task, state: State, reason: Reason, now: float, *, ran: Exited | None = None
+) -> Step:
+    """The end, with what the exited container tells where there is one."""
+    words = {Reason.STOPPED: "stopped as asked", Reason.DEADLINE: _deadline_words(task)}
+    after = task.to(
+        state,
+        reason=reason,
+        message=words.get(reason) or (exit_words(ran) if ran else ""),
+        exit_code=ran.code if ran else task.exit_code,
+        finish_time=ran.until if ran else now,
+        ending=None,
+    )
+    return _moved(task, after, now)
+
+
+def tried_again(task: Task, reason: Reason, message: str, now: float) -> Step:
+    """The same attempt once more, a few times, before it counts as a failure."""
+    if task.retries >= ENGINE_RETRIES:
+        return ended_or_again(task, reason, message, now)
+    due = now + backoff_seconds(task, task.retries)
+    after = task.but(retries=task.retries + 1, due=due, reason=reason, message=message)
+    return Step(task=after, wake=due)
+
+
+def _moved(before: Task, after: Task, now: float) -> Step:
+    """The Transition of a restart tells of the attempt that ended, any other of the present one."""
+    told = before if after.attempt > before.attempt > 0 and not before.state.ended else after
+    move = Transition(
+        task_id=after.id,
+        generation=after.generation,
+        attempt=told.attempt,
+        from_=before.state,
+        to=after.state,
+        time=now,
+        reason=after.reason,
+        message=after.message,
+        exit_code=after.exit_code,
+        container_id=told.container_id,
+    )
+    return Step(task=after, transition=move)
+
+
+def is_over(task: Task, now: float) -> bool:
+    return task.deadline is not None and now >= task.deadline
+
+
+def _deadline_words(task: Task) -> str:
+    return f"ran into its Timeout of {task.spec.timeout} s"
+
+
+def exit_words(body: Exited) -> str:
+    if body.oom:
+        return f"out of memory: killed by the kernel (exit code {body.code})"
+    return f"exited with code {body.code}"

@@ -1,0 +1,45 @@
+"""When a task is started again, and how long that waits. PURE.
+
+Back-off runs from 1 s, doubling to 5 min, and begins anew after 10 min up. The jitter is drawn from
+the task's id and attempt, so that a step stays a function of its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from keelman.task import Task
+
+BACKOFF_FIRST_SECONDS = 1.0
+BACKOFF_MOST_SECONDS = 300.0
+STABLE_SECONDS = 600.0
+ENGINE_RETRIES = 5
+
+
+def restart_due(policy: str, *, succeeded: bool, failures: int) -> bool:
+    """Whether a RestartPolicy starts a task again that ended after `failures` earlier failures."""
+    name, _, most = policy.partition(":")
+    if name in ("always", "unless-stopped"):
+        return True
+    if name != "on-failure" or succeeded:
+        return False
+    return not most or failures < int(most)
+
+
+def rested(task: Task, up_seconds: float) -> Task:
+    """The task after it was up for so long: its failures are forgotten after 10 min."""
+    return task.but(failures=0) if up_seconds >= STABLE_SECONDS else task
+
+
+def backoff_seconds(task: Task, failures: int) -> float:
+    """How long to wait before the next start, in seconds, jitter (up to a quarter) included."""
+    doubled: float = BACKOFF_FIRST_SECONDS * 2 ** min(failures, 20)
+    return min(doubled, BACKOFF_MOST_SECONDS) * (1 + _fraction(task, failures) / 4)
+
+
+def _fraction(task: Task, salt: int) -> float:
+    text = f"{task.id}/{task.attempt}/{salt}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") / 2**32
+
+
+LONGEST_WAIT_SECONDS = BACKOFF_MOST_SECONDS * 1.25

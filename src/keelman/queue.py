@@ -1,0 +1,116 @@
+"""Queue: the desired state. The newest wish for each task, numbered and durable.
+
+Only handlers write it, through `put`. A wish, the event it came from and the answer given to it are
+one transaction, so that the same event gets the same answer for as long as it is remembered. Which
+tasks want attention is not kept here: `then` wakes their lanes, and `waiting` finds them after a
+restart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from keelman.admission import Known, admit, shown
+from keelman.errors import EventReused, TaskEnded
+from keelman.store import Store
+from keelman.task import Task, TaskEvent, Wish, digest
+from keelman.wire import encode_task
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event: the answer's body, and the wish where it made one."""
+
+    answer: bytes
+    wish: Wish | None = None
+
+
+class Queue:
+    """Wishes by task id."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(
+        self, event: TaskEvent, now: float, then: Callable[[Admitted], None] | None = None
+    ) -> Admitted:
+        """Record what an event asks for; `then` is called as soon as that is durable.
+
+        Raises: Conflict and its kin (`admission.admit`), EventReused, CannotRecord.
+        """
+        return await self._store.write(lambda db: _put(db, event, now), then)
+
+    def get(self, task_id: str) -> Wish | None:
+        """The newest wish for a task."""
+        rows = self._store.read("SELECT wish FROM queue WHERE task_id = ?", task_id)
+        return _wish(rows[0][0]) if rows else None
+
+    def waiting(self) -> list[str]:
+        """Ids of tasks whose newest wish the Db does not serve yet."""
+        rows = self._store.read(
+            "SELECT q.task_id FROM queue q LEFT JOIN tasks t USING (task_id)"
+            " WHERE t.wish IS NULL OR t.wish < q.seq ORDER BY q.seq"
+        )
+        return [task_id for (task_id,) in rows]
+
+
+def _wish(packed: bytes) -> Wish:
+    return msgspec.json.decode(packed, type=Wish)
+
+
+def _put(db: sqlite3.Connection, event: TaskEvent, now: float) -> Admitted:
+    told = digest(event)
+    if (answer := _answered(db, event, told)) is not None:
+        return Admitted(answer=answer)
+    known = _known(db, event.task_id)
+    wish = admit(event, known, seq=_next_seq(db), now=now)
+    if wish is not None:
+        _store_wish(db, wish)
+        known = msgspec.structs.replace(known, wish=wish)
+    task = shown(known)
+    assert task is not None, "an admitted event has a task to show"
+    answer = encode_task(task)
+    if event.id:
+        row = (event.id, event.task_id, told, answer)
+        db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
+    return Admitted(answer=answer, wish=wish)
+
+
+def _answered(db: sqlite3.Connection, event: TaskEvent, told: str) -> bytes | None:
+    """The answer that this event got before; None when it is new."""
+    query = "SELECT digest, answer FROM events WHERE event_id = ?"
+    row = db.execute(query, (event.id,)).fetchone()
+    if row is None:
+        return None
+    if row[0] != told:
+        raise EventReused(f"event {event.id} was already sent with another body; use a new ID")
+    if not row[1]:
+        raise TaskEnded(f"event {event.id} belongs to task {event.task_id}, which is long over")
+    return bytes(row[1])
+
+
+def _known(db: sqlite3.Connection, task_id: str) -> Known:
+    wish = db.execute("SELECT wish FROM queue WHERE task_id = ?", (task_id,)).fetchone()
+    task = db.execute("SELECT task FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
+    buried = db.execute("SELECT 1 FROM tombstones WHERE task_id = ?", (task_id,)).fetchone()
+    return Known(
+        wish=_wish(wish[0]) if wish else None,
+        task=msgspec.json.decode(task[0], type=Task) if task else None,
+        buried=buried is not None,
+    )
+
+
+def _next_seq(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key = 'wish_seq'").fetchone()
+    return (row[0] if row else 0) + 1
+
+
+def _store_wish(db: sqlite3.Connection, wish: Wish) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('wish_seq', ?)", (wish.seq,))
+    db.execute(
+        "INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT (task_id)"
+        " DO UPDATE SET seq = excluded.seq, wish = excluded.wish",
+        (wish.task_id, wish.seq, msgspec.json.encode(wish)),
+    )

@@ -1,0 +1,297 @@
+"""Task, TaskEvent, Wish, Transition, and the states with their edges. PURE.
+
+Values only: frozen, changed by copy. `Task.to` is the one place where a State changes. Times are
+seconds since the epoch (float); the wire's form of them is `wire`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from keelman.errors import IllegalMove
+
+INT64_MAX = 2**63 - 1
+_WIRE_NAMES = {
+    "id": "ID",
+    "task_id": "TaskID",
+    "event_id": "EventID",
+    "container_id": "ContainerID",
+}
+
+
+def wire_name(field: str) -> str:
+    """The PascalCase name that a field has in JSON."""
+    return _WIRE_NAMES.get(field) or "".join(part.capitalize() for part in field.split("_"))
+
+
+class Value(Struct, frozen=True, forbid_unknown_fields=True, rename=wire_name):
+    """The base of all values: frozen, strict, PascalCase in JSON."""
+
+
+class State(IntEnum):
+    """Where a Task is. Stopping and starting are not states."""
+
+    PENDING = 0
+    SCHEDULED = 1
+    RUNNING = 2
+    COMPLETED = 3
+    FAILED = 4
+
+    @property
+    def ended(self) -> bool:
+        return self >= State.COMPLETED
+
+
+EDGES = frozenset(
+    {
+        (State.PENDING, State.SCHEDULED),
+        (State.PENDING, State.COMPLETED),
+        (State.PENDING, State.FAILED),
+        (State.SCHEDULED, State.SCHEDULED),
+        (State.SCHEDULED, State.RUNNING),
+        (State.SCHEDULED, State.COMPLETED),
+        (State.SCHEDULED, State.FAILED),
+        (State.RUNNING, State.RUNNING),
+        (State.RUNNING, State.SCHEDULED),
+        (State.RUNNING, State.COMPLETED),
+        (State.RUNNING, State.FAILED),
+        (State.FAILED, State.SCHEDULED),  # only for a greater wish
+        (State.COMPLETED, State.SCHEDULED),  # only for a higher Generation
+    }
+)
+
+
+class Reason(StrEnum):
+    """Why a Task is where it is: the closed list that docs/states.md explains."""
+
+    NONE = ""
+    EXITED = "exited"
+    STOPPED = "stopped"
+    DEADLINE = "deadline"
+    OOM_KILLED = "oom_killed"
+    KILLED_BY_OTHER = "killed_by_other"
+    VANISHED = "vanished"
+    IMAGE_UNAVAILABLE = "image_unavailable"
+    COMMAND_NOT_FOUND = "command_not_found"
+    COMMAND_NOT_EXECUTABLE = "command_not_executable"
+    PORT_TAKEN = "port_taken"
+    NAME_TAKEN = "name_taken"
+    NOT_ALLOWED = "not_allowed"
+    CREATE_REFUSED = "create_refused"
+    START_REFUSED = "start_refused"
+    ENGINE_ERROR = "engine_error"
+    INTERNAL_ERROR = "internal_error"
+    STUCK = "stuck"
+
+
+class Why(StrEnum):
+    """Why the worker itself is ending a container."""
+
+    STOPPED = "stopped"
+    DEADLINE = "deadline"
+    STRAY = "stray"  # its Task has ended already
+    ADOPTED = "adopted"  # it had ended before it was adopted: never restarted
+
+
+class Ending(Value, frozen=True, kw_only=True):
+    """Recorded before any signal: after a crash grace, kill and Reason are taken from it.
+
+    `signalled` counts the rungs of the ladder already taken (0 none, 1 stop signal, 2 KILL,
+    3 and up force removal); `since` is when the last of them was, or when the ending was decided.
+    """
+
+    why: Why
+    since: float
+    signalled: int = 0
+
+
+Amount = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
+
+
+class Empty(Value, frozen=True, kw_only=True):
+    """The empty object that Go writes for a member of a set."""
+
+
+class Mount(Value, frozen=True, kw_only=True):
+    """A host path bound into the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class HostPort(Value, frozen=True, kw_only=True):
+    """A published port, named as the engine names it."""
+
+    host_ip: str = ""
+    host_port: str = ""
+
+
+class Spec(Value, frozen=True, kw_only=True):
+    """What was asked for. `spec.objections` says what would be wrong with one.
+
+    `cpu` in cores, `memory` and `disk` in bytes, timeouts in seconds; 0 is "no limit", and an empty
+    `stop_signal` or a `stop_timeout` of None the usual one (SIGTERM, 10 s).
+    """
+
+    name: str = ""
+    image: str = ""
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    cpu: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    memory: Amount = 0
+    disk: Amount = 0
+    pids_limit: Amount = 0
+    exposed_ports: dict[str, Empty] = {}
+    port_bindings: dict[str, str] = {}
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+    read_only_rootfs: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    network: str = ""
+    labels: dict[str, str] = {}
+    init: bool = False
+    restart_policy: str = ""
+    health_check: str | dict[str, Any] = ""
+    stop_signal: str = ""
+    stop_timeout: Seconds | None = None
+    timeout: Seconds = 0
+    pull_policy: str = ""
+
+    @property
+    def grace_seconds(self) -> int:
+        return 10 if self.stop_timeout is None else self.stop_timeout
+
+    def digest(self) -> str:
+        """The sha256 by which two specs are told to be the same."""
+        return digest(self)
+
+
+def digest(value: object) -> str:
+    """A sha256 over a value's JSON with sorted keys."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+class TaskEvent(Value, frozen=True, kw_only=True):
+    """A wish sent in, decoded: move this Task to this State."""
+
+    id: str
+    state: State
+    timestamp: float | None = None
+    task_id: str
+    generation: Amount = 0
+    spec: Spec | None = None
+
+    @property
+    def wants(self) -> State:
+        """RUNNING or COMPLETED: 0, 1 and 2 on the wire all mean "run it"."""
+        return State.COMPLETED if self.state is State.COMPLETED else State.RUNNING
+
+
+class Wish(Value, frozen=True, kw_only=True):
+    """The newest thing asked for one task, numbered."""
+
+    seq: int
+    task_id: str
+    wants: State
+    spec: Spec
+    generation: int = 0
+    at: float = 0.0
+
+    @property
+    def stops(self) -> bool:
+        return self.wants is State.COMPLETED
+
+
+class Transition(Value, frozen=True, kw_only=True):
+    """A fact sent out: a Task moved from one State to another. `seq` is the log's, from 1."""
+
+    seq: int = 0
+    task_id: str
+    generation: int = 0
+    attempt: int = 0
+    from_: State = msgspec.field(name="From")
+    to: State
+    time: float
+    reason: Reason = Reason.NONE
+    message: str = ""
+    exit_code: int | None = None
+    container_id: str = ""
+
+
+class Task(Value, frozen=True, kw_only=True):
+    """One container to run: its spec, what became of it, and what the worker remembers.
+
+    `wish` is the number of the wish it serves, `attempt` the number of containers it has had,
+    `started` the attempt whose start was decided (recorded before the engine is asked), `due` the
+    time before which the present attempt does nothing, `retries` the engine's failures in this
+    attempt.
+    """
+
+    id: str
+    spec: Spec
+    generation: int = 0
+    state: State = State.PENDING
+    wish: int = 0
+    attempt: int = 0
+    started: int = 0
+    failures: int = 0
+    retries: int = 0
+    due: float = 0.0
+    ending: Ending | None = None
+    first_running: float | None = None
+    container_id: str = ""
+    host_ports: dict[str, tuple[HostPort, ...]] = {}
+    start_time: float | None = None
+    finish_time: float | None = None
+    exit_code: int | None = None
+    reason: Reason = Reason.NONE
+    message: str = ""
+
+    @property
+    def restart_count(self) -> int:
+        return max(self.attempt - 1, 0)
+
+    @property
+    def deadline(self) -> float | None:
+        """When Timeout ends it, in seconds since the epoch; None without one or before it ran."""
+        if not self.spec.timeout or self.first_running is None:
+            return None
+        return self.first_running + self.spec.timeout
+
+    def but(self, **changes: Any) -> Task:
+        """A copy with other values; the State changes only by `to`."""
+        if "state" in changes:
+            raise IllegalMove("a State changes only by Task.to")
+        return msgspec.structs.replace(self, **changes)
+
+    def to(self, state: State, **changes: Any) -> Task:
+        """A copy in another State, with other values.
+
+        Raises: IllegalMove when the design has no such edge.
+        """
+        after = msgspec.structs.replace(self, state=state, **changes)
+        if not _legal(self, after):
+            raise IllegalMove(f"task {self.id}: {self.state.name} to {state.name} is no edge")
+        return after
+
+
+def _legal(before: Task, after: Task) -> bool:
+    if before.state is State.FAILED and after.wish <= before.wish:
+        return False
+    if before.state is State.COMPLETED and after.generation <= before.generation:
+        return False
+    return (before.state, after.state) in EDGES
+
+
+def new_task(wish: Wish) -> Task:
+    """The Task that a wish for an unknown id begins with: PENDING, serving no wish yet."""
+    return Task(id=wish.task_id, spec=wish.spec, generation=wish.generation)

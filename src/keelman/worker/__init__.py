@@ -1,0 +1,6 @@
+"""The node agent: worker, handlers, and the loops between them."""
+
+from keelman.worker.serve import WorkerOptions, serve
+from keelman.worker.worker import Limits
+
+__all__ = ["Limits", "WorkerOptions", "serve"]

@@ -1,0 +1,41 @@
+"""The last lines that a container wrote, for the message of a task that FAILED."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from keelman.errors import KeelmanError
+from keelman.moves import Step
+from keelman.runtime import LogOptions, Runtime
+
+LINES = 10
+LINE_MOST = 500
+PATIENCE_SECONDS = 5.0
+
+
+async def added(runtime: Runtime, step: Step) -> Step:
+    """The step with the container's last ten lines in its message; without, when there are none."""
+    move = step.transition
+    if move is None or not move.container_id:
+        return step
+    lines = await _tail(runtime, move.container_id)
+    if not lines:
+        return step
+    message = "\n".join([f"{move.message}; its last lines:", *lines])
+    return msgspec.structs.replace(
+        step,
+        task=step.task.but(message=message),
+        transition=msgspec.structs.replace(move, message=message),
+    )
+
+
+async def _tail(runtime: Runtime, container_id: str) -> list[str]:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            chunks = [chunk async for chunk in runtime.logs(container_id, LogOptions(tail=LINES))]
+    except (KeelmanError, TimeoutError):
+        return []
+    text = b"".join(chunks).decode(errors="replace")
+    return [line[:LINE_MOST] for line in text.splitlines()[-LINES:]]

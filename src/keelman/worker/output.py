@@ -1,0 +1,127 @@
+"""A task's output as text, followed across restarts until the task has ended.
+
+The containers of past attempts are found by the log of Transitions. Whatever can be refused is
+refused before the first byte; an engine that goes away in between cuts the answer visibly short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Self
+
+import msgspec
+from aiohttp.web import Request, StreamResponse
+from msgspec import Struct
+
+from keelman import params
+from keelman.api import send
+from keelman.errors import BadField, ContainerGone, KeelmanError, UnknownTask
+from keelman.runtime import LogOptions
+from keelman.task import INT64_MAX, State, Task
+from keelman.worker.worker import Worker
+
+PARAMETERS = ("follow", "tail", "since", "stream", "attempt")
+
+
+class LogRequest(Struct, frozen=True, kw_only=True):
+    """What part of a task's output is asked for; `attempt` None is the present one."""
+
+    options: LogOptions
+    attempt: int | None = None
+
+    @classmethod
+    def of(cls, asked: Mapping[str, str]) -> Self:
+        """From a query. Raises: BadField."""
+        stream = params.choice(asked, "stream", "stdout", "stderr", "both")
+        attempt = params.integer(asked, "attempt", most=INT64_MAX)
+        if attempt == 0:
+            raise BadField("attempt: attempts are counted from 1")
+        options = LogOptions(
+            follow=params.flag(asked, "follow"),
+            tail=params.integer(asked, "tail", most=1_000_000),
+            since=params.seconds(asked, "since", most=1e11) or 0.0,
+            stream=stream or "both",  # type: ignore[arg-type]  # one of the allowed words
+        )
+        return cls(options=options, attempt=attempt)
+
+
+async def send_logs(
+    request: Request, worker: Worker, task_id: str, asked: LogRequest
+) -> StreamResponse:
+    """Answer with a task's output. Raises: UnknownTask, ContainerGone, EngineAway."""
+    await _check(worker, source(worker, worker.get_task(task_id), asked.attempt))
+    response = StreamResponse(headers={"Cache-Control": "no-store"})
+    response.content_type, response.charset = "text/plain", "utf-8"
+    await response.prepare(request)
+    try:
+        async for chunk in _chunks(worker, task_id, asked):
+            await send(response, chunk)
+    except (KeelmanError, TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _check(worker: Worker, container_id: str) -> None:
+    """Raises: ContainerGone, when the engine no longer has it."""
+    if container_id:
+        async for _ in worker.runtime.logs(container_id, LogOptions(tail=0)):
+            break
+
+
+def source(worker: Worker, task: Task, attempt: int | None) -> str:
+    """The id of the container to read; empty while there is none yet. Raises: ContainerGone."""
+    if attempt is None and task.state >= State.RUNNING:
+        container_id = task.container_id
+    else:
+        container_id = _past(worker, task, attempt)
+    if not container_id and (attempt is not None or task.state.ended):
+        which = "the task" if attempt is None else f"attempt {attempt}"
+        raise ContainerGone(f"{which} has no container")
+    return container_id
+
+
+def _past(worker: Worker, task: Task, attempt: int | None) -> str:
+    moves = worker.db.transitions(0, task_id=task.id, most=100_000)
+    for move in reversed(moves):
+        if move.container_id and attempt in (None, move.attempt):
+            return move.container_id
+    return ""
+
+
+async def _chunks(worker: Worker, task_id: str, asked: LogRequest) -> AsyncIterator[bytes]:
+    """The output of one container; when following, then of those of the next attempts."""
+    shown = source(worker, worker.get_task(task_id), asked.attempt)
+    async for chunk in _of(worker, shown, asked.options):
+        yield chunk
+    if not asked.options.follow or asked.attempt is not None:
+        return
+    later = msgspec.structs.replace(asked.options, tail=None)
+    while shown := await _next(worker, task_id, shown):
+        async for chunk in _of(worker, shown, later):
+            yield chunk
+
+
+async def _of(worker: Worker, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    if not container_id:
+        return
+    try:
+        async for chunk in worker.runtime.logs(container_id, options):
+            yield chunk
+    except ContainerGone:  # its successor is about to be made
+        return
+
+
+async def _next(worker: Worker, task_id: str, shown: str) -> str:
+    """The id of the container after `shown`, once it ran; empty when the task has ended."""
+    while not worker.events.closed:
+        try:
+            task = worker.get_task(task_id)
+        except UnknownTask:
+            return ""
+        if task.state >= State.RUNNING and task.container_id not in ("", shown):
+            return task.container_id
+        if task.state.ended:
+            return ""
+        await worker.events.news()
+    return ""

@@ -1,0 +1,141 @@
+"""A worker as a process: loop and API together, from options until told to stop.
+
+What could keep it from starting (a taken port, a held data directory) is found before anything is
+set in motion. When it goes, its containers stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from msgspec import Struct
+
+from keelman.api import Api
+from keelman.errors import CannotStart
+from keelman.runtime.docker import DockerRuntime
+from keelman.store import Store, lock_file
+from keelman.worker import logs
+from keelman.worker.handlers import ROUTES
+from keelman.worker.watch import Watch
+from keelman.worker.worker import Limits, Worker
+
+log = structlog.get_logger(__name__)
+
+USUAL_ENGINE = "unix:///var/run/docker.sock"
+FIRST_CONTACT_SECONDS = 10.0
+
+
+class WorkerOptions(Struct, frozen=True, kw_only=True):
+    """All that `keelman worker` can be told."""
+
+    name: str
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 5556
+    docker_host: str | None = None
+    allow_mount: tuple[str, ...] = ()
+    start_slots: int = 4
+    keep_ended_hours: float = 24.0
+    keep_ended_tasks: int = 1000
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            start_slots=self.start_slots,
+            allowed_mounts=self.allow_mount,
+            keep_ended_seconds=self.keep_ended_hours * 3600,
+            keep_ended_tasks=self.keep_ended_tasks,
+        )
+
+
+async def serve(
+    options: WorkerOptions, *, clock: Callable[[], float], new_id: Callable[[], str]
+) -> None:
+    """Run a worker until SIGINT or SIGTERM.
+
+    `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call.
+    Raises: CannotStart.
+    """
+    logs.configure(options.log_format)
+    _check_name(options.name)
+    store = Store(options.data_dir, new_id)
+    runtime = DockerRuntime(options.name, options.docker_host or USUAL_ENGINE)
+    try:
+        if store.set_aside is not None:
+            log.error("broken database set aside", kept_as=str(store.set_aside))
+        worker = Worker(store=store, runtime=runtime, clock=clock, limits=options.limits)
+        api = Api(options.host, options.port, worker, ROUTES)
+        api.bind()
+        await _run(worker, api, options)
+    finally:
+        await runtime.close()
+        store.close()
+
+
+def _check_name(name: str) -> None:
+    """It becomes part of container names. Raises: CannotStart."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
+        raise CannotStart(f"the worker's name {name!r} must be letters, digits, _ . - (at most 63)")
+
+
+async def _run(worker: Worker, api: Api[Worker], options: WorkerOptions) -> None:
+    """All loops in one group: one that dies takes the rest down, and its error comes out."""
+    told_to_stop = _on_signals()
+    watch = Watch(worker, options.name, lambda engine_id: _lock_name(options.name, engine_id))
+    loops = (worker.run_tasks, watch.update_tasks, watch.relist_tasks, watch.retire_tasks)
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(loop(), name=loop.__name__) for loop in loops]
+            await _answer_until(told_to_stop, worker, api, watch)
+            for task in running:
+                task.cancel()
+    except ExceptionGroup as errors:
+        if errors.subgroup(CannotStart) is None:
+            raise
+        raise errors.exceptions[0] from None
+
+
+async def _answer_until(
+    told_to_stop: asyncio.Event, worker: Worker, api: Api[Worker], watch: Watch
+) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_CONTACT_SECONDS):
+            await watch.contacted.wait()
+    await api.start()
+    log.info("listening", address=f"http://{api.address}:{api.port}", engine=worker.engine_trouble)
+    try:
+        await told_to_stop.wait()
+        log.info("stopping; containers go on running")
+    finally:
+        worker.events.close()
+        await api.stop()
+
+
+def _on_signals() -> asyncio.Event:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+def _lock_name(name: str, engine_id: str) -> None:
+    """Hold a worker's name on an engine until the process ends. Raises: CannotStart."""
+    file = f"keelman-{hashlib.sha256(f'{engine_id}/{name}'.encode()).hexdigest()[:16]}.lock"
+    shared = Path("/run/lock")
+    directory = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    try:
+        lock_file(directory / file)
+    except OSError as error:
+        words = f"another worker named {name} is at work on this engine ({directory / file})"
+        raise CannotStart(words) from error

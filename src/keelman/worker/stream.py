@@ -1,0 +1,67 @@
+"""Transitions as Server-Sent Events.
+
+A listener that does not read is cut off after a while and costs nothing but itself. Whatever can be
+refused is refused before the first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from aiohttp.web import Request, StreamResponse
+
+from keelman import params
+from keelman.api import send
+from keelman.errors import EventsGone
+from keelman.events import Entry
+from keelman.task import INT64_MAX
+from keelman.worker.worker import Worker
+
+COMMENT_SECONDS = 15.0
+
+
+async def send_events(request: Request, worker: Worker, last_id: str | None) -> StreamResponse:
+    """Transitions from after `last_id` on (None: from now on), until the client goes."""
+    seq = first_seq(worker, last_id)
+    response = StreamResponse(headers={"Cache-Control": "no-store"})
+    response.content_type = "text/event-stream"
+    await response.prepare(request)
+    await send(response, b": keelman\n\n")
+    with contextlib.suppress(EventsGone, TimeoutError, ConnectionError):  # it may come back
+        await _pump(response, worker, seq)
+    return response
+
+
+async def _pump(response: StreamResponse, worker: Worker, seq: int) -> None:
+    while not worker.events.closed:
+        try:
+            async with asyncio.timeout(COMMENT_SECONDS):
+                entries = await worker.events.after(seq)
+        except TimeoutError:
+            await send(response, b": still here\n\n")
+            continue
+        if entries:
+            await send(response, b"".join(frame(worker.db.log_id, entry) for entry in entries))
+            seq = entries[-1].move.seq
+
+
+def frame(log_id: str, entry: Entry) -> bytes:
+    """One Transition as a Server-Sent Event."""
+    head = f"id: {log_id}:{entry.move.seq}\nevent: transition\ndata: "
+    return head.encode() + entry.body + b"\n\n"
+
+
+def first_seq(worker: Worker, last_id: str | None) -> int:
+    """The number that a client has seen last. Raises: BadField, EventsGone."""
+    if last_id is None:
+        return worker.events.last_seq
+    log_id, _, text = last_id.rpartition(":")
+    seq = params.integer({"since": text}, "since", most=INT64_MAX) or 0
+    if log_id not in ("", worker.db.log_id):
+        raise EventsGone("that event is of another log; list the tasks anew")
+    if seq > worker.events.last_seq:
+        raise EventsGone(f"there is no event {seq} yet; list the tasks anew")
+    if seq + 1 < worker.db.first_seq():
+        raise EventsGone(f"event {seq + 1} is no longer kept; list the tasks anew")
+    return seq

@@ -1,0 +1,156 @@
+"""The loops beside the lanes: what the engine did, and what ended long ago.
+
+Events and list rows only wake lanes; every decision comes from an inspect. The event stream is
+opened first, then everything is listed, then it is followed, so that nothing falls in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import structlog
+
+from keelman.errors import CannotRecord, EngineAway, EngineError
+from keelman.runtime import Row
+from keelman.task import State
+from keelman.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_SECONDS = 1.0
+RELIST_SECONDS = 30.0
+RETIRE_SECONDS = 5.0
+RETIRE_MOST = 200
+SWEEP_EVERY = 120  # rounds of retirement
+
+
+class Watch:
+    """Keeps one worker's lanes informed.
+
+    `lock_name(engine_id)` is called once the engine is known; it raises CannotStart when another
+    worker of this name is at work there. `contacted` is set after the first try, good or bad.
+    """
+
+    def __init__(self, worker: Worker, name: str, lock_name: Callable[[str], None]) -> None:
+        self.worker = worker
+        self.contacted = asyncio.Event()
+        self._name = name
+        self._lock_name = lock_name
+        self._locked = False
+        self._reported: set[str] = set()
+
+    async def update_tasks(self) -> None:
+        """Follow the engine until cancelled. While it is away nothing is known, nothing fails."""
+        while True:
+            try:
+                await self._follow()
+            except (EngineError, CannotRecord) as error:
+                self._trouble(error.message or "the engine does not answer")
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _follow(self) -> None:
+        async with self.worker.runtime.changes() as changes:
+            await self._meet_engine()
+            self._trouble("")
+            self._wake_all(await self._mine())
+            async for task_id in changes:
+                self.worker.lanes.wake(task_id)
+        raise EngineAway("the engine's event stream ended")
+
+    def _trouble(self, words: str) -> None:
+        if words and words != self.worker.engine_trouble:
+            log.warning("engine away", error=words)
+        elif self.worker.engine_trouble and not words:
+            log.info("engine ready")
+        self.worker.engine_trouble = words
+        self.contacted.set()
+
+    async def _meet_engine(self) -> None:
+        """Another engine on the socket is refused: all containers would look vanished there."""
+        found, known = await self.worker.runtime.identity(), self.worker.db.engine_id()
+        if known is not None and found != known:
+            raise EngineAway(f"another engine is here, {found}; this data directory is of {known}")
+        if not self._locked:
+            self._lock_name(found)
+            self._locked = True
+        if known is None:
+            for row in orphans(await self._mine(), self._known):
+                await self.worker.adopt(row)
+            await self.worker.db.set_engine_id(found)
+
+    def _known(self, task_id: str) -> bool:
+        return self.worker.db.shown(task_id) is not None
+
+    async def _mine(self) -> list[Row]:
+        rows = await self.worker.runtime.rows()
+        for row in rows:
+            if row.worker != self._name and row.container_id not in self._reported:
+                self._reported.add(row.container_id)
+                log.info("not touched", container=row.container_id, worker=row.worker)
+        return [row for row in rows if row.worker == self._name]
+
+    def _wake_all(self, rows: list[Row]) -> None:
+        """After a gap everything that is not at rest is looked at."""
+        self._wake_orphans(rows)
+        for task_id in {**self.worker.db.live(), **dict.fromkeys(self.worker.queue.waiting())}:
+            self.worker.lanes.wake(task_id)
+        for task_id in suspects(rows, self.worker.db.live()):
+            self.worker.lanes.wake(task_id)
+
+    def _wake_orphans(self, rows: list[Row]) -> None:
+        for row in orphans(rows, self._known):
+            self.worker.orphans[row.task_id] = row
+            self.worker.lanes.wake(row.task_id)
+
+    async def relist_tasks(self) -> None:
+        """Look now and then whether the list agrees with the Db, until cancelled."""
+        while True:
+            await asyncio.sleep(RELIST_SECONDS)
+            if self.worker.engine_trouble:
+                continue
+            try:
+                rows = await self._mine()
+            except EngineError as error:
+                log.warning("list failed", error=error.message)
+                continue
+            self._wake_orphans(rows)
+            for task_id in [*suspects(rows, self.worker.db.live()), *self.worker.queue.waiting()]:
+                self.worker.lanes.wake(task_id)
+
+    async def retire_tasks(self) -> None:
+        """Let go of what ended long ago, until cancelled."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(RETIRE_SECONDS)
+            try:
+                self._retire()
+                if rounds % SWEEP_EVERY == 0:
+                    await self.worker.db.sweep(self.worker.clock())
+            except CannotRecord as error:
+                log.warning("cannot record", error=error.message)
+            rounds += 1
+
+    def _retire(self) -> None:
+        limits = self.worker.limits
+        before = self.worker.clock() - limits.keep_ended_seconds
+        ids = self.worker.db.expired(before, keep=limits.keep_ended_tasks, most=RETIRE_MOST)
+        self.worker.expired.update(ids)
+        for task_id in ids:
+            self.worker.lanes.wake(task_id)
+
+
+def orphans(rows: Iterable[Row], known: Callable[[str], bool]) -> list[Row]:
+    """The newest container of each task that is not on record."""
+    newest: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row.attempt):
+        newest[row.task_id] = row
+    return [row for task_id, row in newest.items() if not known(task_id)]
+
+
+def suspects(rows: Iterable[Row], live: Mapping[str, State]) -> Iterator[str]:
+    """Tasks of which the list tells another story than the Db: to be looked at, no more."""
+    running = {row.task_id for row in rows if row.live}
+    for task_id in running | live.keys():
+        if (task_id in running) != (live.get(task_id) is State.RUNNING):
+            yield task_id

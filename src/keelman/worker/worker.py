@@ -1,0 +1,260 @@
+"""Worker: Queue + Db + Runtime, and the step that makes the one true of the other.
+
+Handlers use `add_task`, `get_tasks`, `get_task` and the like, which only enqueue and read.
+`run_task` is one step for one task; `run_tasks` runs it in a lane for every task that wants it.
+What the engine did by itself is noticed in `watch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from keelman import policy, reconcile
+from keelman.db import Db, Listed
+from keelman.errors import (
+    CannotRecord,
+    EngineError,
+    EngineUnavailable,
+    Forbidden,
+    NotAllowedHere,
+    UnknownTask,
+)
+from keelman.events import Events
+from keelman.moves import Step
+from keelman.queue import Admitted, Queue
+from keelman.runtime import Row, Runtime
+from keelman.seen import Absent, Action, Create, Pull, Remove, Seen, Start, Unknown
+from keelman.store import Store
+from keelman.task import State, Task, TaskEvent, Transition, new_task
+from keelman.worker import last_words, mounts
+from keelman.worker.images import Images
+from keelman.worker.lanes import Lanes
+from keelman.worker.slots import Slots
+
+log = structlog.get_logger(__name__)
+
+RECORD_AGAIN_SECONDS = 1.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator allows and keeps."""
+
+    start_slots: int = 4
+    allowed_mounts: tuple[str, ...] = ()
+    keep_ended_seconds: float = 24 * 3600.0
+    keep_ended_tasks: int = 1000
+
+
+class Worker:
+    """The node agent of one machine."""
+
+    def __init__(
+        self, *, store: Store, runtime: Runtime, clock: Callable[[], float], limits: Limits
+    ) -> None:
+        self.queue = Queue(store)
+        self.db = Db(store)
+        self.events = Events(self.db)
+        self.runtime = runtime
+        self.clock = clock
+        self.limits = limits
+        self.lanes = Lanes(self.run_task_safely, clock)
+        self.images = Images(runtime, clock, self.lanes.wake)
+        self.slots = Slots(limits.start_slots, self.lanes.wake)
+        self.engine_trouble = "the engine was not reached yet"
+        self.expired: set[str] = set()
+        self.orphans: dict[str, Row] = {}
+        self._mishaps: Counter[str] = Counter()
+
+    # -- for handlers ----------------------------------------------------------------------------
+
+    async def add_task(self, event: TaskEvent) -> bytes:
+        """Put a wish on the queue; returns the answer's body, the Task, once it is on disk.
+
+        Raises: Conflict and its kin, Forbidden (a mount), CannotRecord, EngineUnavailable.
+        """
+        if event.spec is not None:
+            if (words := mounts.refused(event.spec, self.limits.allowed_mounts)) is not None:
+                raise Forbidden(words)
+            self._must_know_its_engine()
+        admitted = await self.queue.put(event, self.clock(), self._admitted)
+        return admitted.answer
+
+    def _must_know_its_engine(self) -> None:
+        """A new Db takes no task before it saw what its engine may still hold under that ID."""
+        if self.db.engine_id() is None:
+            raise EngineUnavailable(f"no engine was ever reached: {self.engine_trouble}")
+
+    def _admitted(self, admitted: Admitted) -> None:
+        wish = admitted.wish
+        if wish is None:
+            return
+        log.info("wish", task=wish.task_id, wants=wish.wants.name, seq=wish.seq)
+        self.lanes.wake(wish.task_id)
+
+    def get_tasks(self) -> Listed:
+        """Every task, oldest first, as JSON."""
+        return self.db.listed()
+
+    def get_task(self, task_id: str) -> Task:
+        """One task. Raises: UnknownTask."""
+        task = self.db.shown(task_id)
+        if task is None:
+            raise UnknownTask(f"there is no task {task_id}")
+        return task
+
+    async def check_ready(self) -> None:
+        """Raises: EngineUnavailable, CannotRecord."""
+        if self.engine_trouble:
+            raise EngineUnavailable(self.engine_trouble)
+        await self.db.probe(self.clock())
+
+    # -- adoption --------------------------------------------------------------------------------
+
+    async def adopt(self, row: Row) -> Task | None:
+        """Take up a container of ours that is not on record; None when there is nothing to take up.
+
+        What runs goes on as a Task rebuilt from its labels; what had ended is recorded as ended.
+        What is left of a task that was cleaned away is removed.
+        """
+        task = await self.runtime.rebuild(row.container_id)
+        if task is None:
+            return None
+        if self.db.buried(task.id):
+            await self.runtime.do(task, Remove(container_id=row.container_id))
+            return None
+        log.info("adopted", task=task.id, container=row.container_id, attempt=row.attempt)
+        await self.db.put(task)
+        return task
+
+    async def _adopt(self, task_id: str) -> Task | None:
+        row = self.orphans.pop(task_id, None)
+        try:
+            return None if row is None else await self.adopt(row)
+        except EngineError as error:  # it is found again by the next list
+            log.warning("not adopted", task=task_id, error=error.message)
+            return None
+
+    # -- one step --------------------------------------------------------------------------------
+
+    async def run_tasks(self) -> None:
+        """Run a lane for every task that wants one, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.lanes.run(), name="lanes")
+            group.create_task(self.images.run(), name="pulls")
+
+    async def run_task(self, task_id: str) -> float | None:
+        """One step for one task; answers when to look again (`Lanes`)."""
+        wish, task = self.queue.get(task_id), self.db.get(task_id)
+        if task is None:
+            task = new_task(wish) if wish is not None else await self._adopt(task_id)
+        if task is None:
+            return None
+        seen = await self.look(task)
+        step = reconcile.step(wish, task, seen, self.clock())
+        if step.forget:
+            return await self.forget(step.task)
+        await self.record(task, step)
+        self.settle_slot(step, seen)
+        if step.action is not None:
+            await self.act(step.task, step.action)
+            return self.clock()
+        return self.clock() if step.task != task else step.wake
+
+    async def run_task_safely(self, task_id: str) -> float | None:
+        """`run_task`, where an unexpected error parks the task and never the worker."""
+        try:
+            wake = await self.run_task(task_id)
+        except CannotRecord as error:
+            log.warning("cannot record", task=task_id, error=error.message)
+            return self.clock() + RECORD_AGAIN_SECONDS
+        except Exception as error:  # noqa: BLE001  # the lane's last net
+            return self.park(task_id, error)
+        self._mishaps.pop(task_id, None)
+        return wake
+
+    def park(self, task_id: str, error: Exception) -> float:
+        """Leave a task alone for a while after an error that is a bug."""
+        self._mishaps[task_id] += 1
+        log.error("internal_error", task=task_id, times=self._mishaps[task_id], exc_info=error)
+        wait = policy.BACKOFF_FIRST_SECONDS * 2.0 ** self._mishaps[task_id]
+        return self.clock() + min(wait, policy.BACKOFF_MOST_SECONDS)
+
+    async def look(self, task: Task) -> Seen:
+        """What is to be seen of a task, by engine and worker; silence is Unknown."""
+        if self.engine_trouble:
+            return Seen(body=Unknown(why=self.engine_trouble))
+        try:
+            seen = await self.runtime.look(task)
+        except EngineError as error:
+            return Seen(body=Unknown(why=error.message))
+        body = seen.body
+        if isinstance(body, Absent):
+            body = Absent(image=self.images.state(task.spec.image, task.id, body.image))
+        return Seen(
+            body=body,
+            others=seen.others,
+            slot=self.slots.free(task.id),
+            expired=task.id in self.expired,
+        )
+
+    async def record(self, before: Task, step: Step) -> None:
+        """Make a step durable, then tell of it."""
+        if step.task == before and step.transition is None:
+            return
+        if step.transition is not None and step.transition.to is State.FAILED:
+            step = await last_words.added(self.runtime, step)
+        await self.db.put(step.task, step.transition, self._recorded)
+
+    def _recorded(self, move: Transition | None) -> None:
+        if move is None:
+            return
+        self.events.publish(move)
+        log.info(
+            "transition",
+            task=move.task_id,
+            seq=move.seq,
+            before=move.from_.name,
+            after=move.to.name,
+            reason=str(move.reason),
+            attempt=move.attempt,
+            exit_code=move.exit_code,
+        )
+
+    def settle_slot(self, step: Step, seen: Seen) -> None:
+        """Hold a start slot while on the way up, wait for one, or leave it to others."""
+        if isinstance(step.action, Create | Start):
+            self.slots.take(step.task.id)
+        elif step.action is None and not seen.slot and step.task.state is State.SCHEDULED:
+            self.slots.wait(step.task.id)
+        else:
+            self.slots.leave(step.task.id)
+
+    async def act(self, task: Task, action: Action) -> None:
+        """Carry an action out, and record what its success or its error leaves behind."""
+        try:
+            await self._do(task, action)
+            after = Step(task=reconcile.done(task, action, self.clock()))
+        except EngineError as error:
+            log.warning("action failed", task=task.id, action=str(action), error=error.message)
+            after = reconcile.failed(task, action, error, self.clock())
+        await self.record(task, after)
+
+    async def _do(self, task: Task, action: Action) -> None:
+        match action:
+            case Pull(image=image):
+                self.images.pull(image, task.id)
+            case Create() if words := mounts.refused(task.spec, self.limits.allowed_mounts):
+                raise NotAllowedHere(words)
+            case _:
+                await self.runtime.do(task, action)
+
+    async def forget(self, task: Task) -> float | None:
+        """Drop a task that retention wants gone; a newer wish for it keeps it."""
+        self.expired.discard(task.id)
+        gone = await self.db.forget(task, self.clock())
+        return None if gone else self.clock()
