@@ -1,0 +1,71 @@
+"""`keelman`: the command line. It alone reads the environment, asks the clock and makes ids.
+
+One module per group of commands; here they are put together, and every error becomes one line on
+stderr and an exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError, Group
+from cyclopts.config import Env
+
+from keelman.cli import follow, passing, run, stop, tables
+from keelman.cli.config import SOURCES, from_file
+from keelman.cli.failures import EXIT_STATUSES, INTERRUPTED, USAGE, complain, exit_status
+from keelman.errors import KeelmanError
+
+app = App(
+    name="keelman",
+    help="Run containers, and be told the truth about them.",
+    help_epilogue=EXIT_STATUSES,
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+_TASKS = Group("Tasks", sort_key=1)
+_MACHINE = Group("On this machine", sort_key=2)
+
+app.command(run.run, group=_TASKS, usage="Usage: keelman run [OPTIONS] IMAGE [COMMAND...]")
+app.command(tables.ps, group=_TASKS)
+app.command(tables.inspect, group=_TASKS)
+app.command(follow.logs, group=_TASKS)
+app.command(stop.stop, group=_TASKS, usage="Usage: keelman stop [OPTIONS] ID...")
+app.command(follow.events, group=_TASKS)
+app.command(  # by name: only a worker loads what a worker needs
+    "keelman.cli.worker:worker",
+    name="worker",
+    help=f"Run a worker on this machine; its containers run on without it.\n\n{SOURCES}",
+    group=_MACHINE,
+    config=[Env("KEELMAN_", command=False), from_file],
+)
+
+
+def main() -> None:
+    """The console script: runs the command and ends the process with its status."""
+    sys.exit(status(sys.argv[1:]))
+
+
+def status(words: list[str]) -> int:
+    """The exit status of a command line; what failed is told in one line on stderr."""
+    try:
+        return app(passing.guarded(words, app["run"].assemble_argument_collection())) or 0
+    except CycloptsError as error:
+        return complain(str(error), USAGE)
+    except KeelmanError as error:
+        return complain(error.message, exit_status(error))
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as error:
+        return complain(str(error), exit_status(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _reader_left() -> int:
+    """Whoever read our output went away (`| head`): quiet, and so is the flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,5 @@
+"""`python -m keelman.cli` is `keelman`."""
+
+from keelman.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""What can go wrong for one at the keyboard, and the exit status of each."""
+
+from __future__ import annotations
+
+import sys
+
+from keelman.client import BadAddress, ClientError, Unreachable
+from keelman.errors import KeelmanError
+
+FAILED, USAGE, NO_SUCH_TASK, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
+
+EXIT_STATUSES = """\
+Exit status: 0 done · 1 refused or failed · 2 wrong usage · 3 no such task · 4 no worker answers ·
+130 interrupted · `run --wait` and `run --follow`: that of the task (1 when it never ran)."""
+
+
+class Usage(KeelmanError):
+    """The command line says something that cannot be meant."""
+
+    code = "usage"
+
+
+class NoSuchTask(KeelmanError):
+    """No task of the worker goes by that ID, prefix or Name."""
+
+    code = "unknown_task"
+
+
+def exit_status(error: KeelmanError | OSError) -> int:
+    """The exit status that tells a script what `error` was."""
+    match error:
+        case Usage() | BadAddress():
+            return USAGE
+        case NoSuchTask() | ClientError(code="unknown_task"):
+            return NO_SUCH_TASK
+        case Unreachable():
+            return UNREACHABLE
+        case _:
+            return FAILED
+
+
+def complain(words: str, status: int) -> int:
+    """Says in one line on stderr what is wrong; answers `status`."""
+    line = " ".join(words.split())
+    sys.stderr.write(f"keelman: {line}\n")
+    return status

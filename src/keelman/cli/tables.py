@@ -1,0 +1,36 @@
+"""`keelman ps` and `keelman inspect`: what is, for people and for programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from keelman.cli import show
+from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, flag, task_id
+from keelman.client import Client
+
+_All = Annotated[bool, flag("Those that have ended, too.", "--all", "-a")]
+
+
+async def ps(*, every: _All = False, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
+    """List the tasks that have not ended."""
+    async with Client(addr) as client:
+        tasks = [task for task in await client.tasks() if every or not task.state.ended]
+    if json:
+        show.json([show.plain(task) for task in tasks])
+    else:
+        show.put(show.task_table(tasks, datetime.now(UTC)))
+
+
+async def inspect(
+    task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS
+) -> None:
+    """Show one task: what was asked for, what became of it, and its history."""
+    async with Client(addr) as client:
+        found = await task_id(client, task)
+        report = await client.task(found)
+        moves = [] if json else await client.transitions(found)
+    if json:
+        show.json(show.plain(report))
+    else:
+        show.put(show.task_page(report, moves, datetime.now(UTC)))

@@ -1,0 +1,106 @@
+"""`keelman worker`: its options, wherever they come from, and what is usual on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import uuid4
+
+import uvloop
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from keelman.worker import WorkerOptions, serve
+
+PER_CORE = 2
+
+
+def _option(words: str, *, validator: Number | None = None) -> Parameter:
+    return Parameter(help=words, negative=(), validator=validator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was given, wherever; None is "as usual on this machine"."""
+
+    host: Annotated[str, _option("The address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, _option("The port; 0 for any free one.", validator=Number(gte=0, lte=65535))
+    ] = 5556
+    name: Annotated[
+        str | None, _option("Its name, one of a kind on its engine. Usually the host's.")
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        _option("Its memory. Usually /var/lib/keelman, or ~/.local/share/keelman if not root."),
+    ] = None
+    allow_mount: Annotated[
+        list[Path] | None, _option("A host path below which tasks may mount. Repeatable.")
+    ] = None
+    start_slots: Annotated[
+        int | None,
+        _option("Containers on their way up at once. Usually two a core.", validator=Number(gte=1)),
+    ] = None
+    keep_ended_hours: Annotated[
+        float, _option("How long ended tasks are kept.", validator=Number(gte=0))
+    ] = 24.0
+    keep_ended_tasks: Annotated[
+        int, _option("How many ended tasks are kept.", validator=Number(gte=0))
+    ] = 1000
+    log_format: Annotated[
+        Literal["auto", "console", "json"], _option("auto: console on a terminal, else json.")
+    ] = "auto"
+    docker_host: Annotated[
+        str | None,
+        Parameter(
+            help="The engine. Usually its socket. [env var: KEELMAN_DOCKER_HOST, DOCKER_HOST]",
+            env_var=("KEELMAN_DOCKER_HOST", "DOCKER_HOST"),
+            show_env_var=False,
+        ),
+    ] = None
+    config: Annotated[
+        Path | None, _option("A TOML file whose [worker] section holds these options.")
+    ] = None
+
+
+_USUAL = Given()
+
+
+def worker(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
+    """Run a worker on this machine until it is told to stop; its containers run on."""
+    uvloop.run(serve(options(given), clock=steady_clock(), new_id=lambda: str(uuid4())))
+
+
+def options(given: Given) -> WorkerOptions:
+    """What the worker is told, with what is usual here filled in."""
+    mounts = [str(path.expanduser().absolute()) for path in given.allow_mount or ()]
+    return WorkerOptions(
+        host=given.host,
+        port=given.port,
+        name=given.name or socket.gethostname(),
+        data_dir=(given.data_dir or usual_data_dir()).expanduser().absolute(),
+        allow_mount=tuple(mounts),
+        start_slots=given.start_slots or PER_CORE * len(os.sched_getaffinity(0)),
+        keep_ended_hours=given.keep_ended_hours,
+        keep_ended_tasks=given.keep_ended_tasks,
+        log_format=given.log_format,
+        docker_host=given.docker_host,
+    )
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since the epoch by the wall clock of now, and from here on without a jump."""
+    began = time.time() - time.monotonic()
+    return lambda: began + time.monotonic()
+
+
+def usual_data_dir() -> Path:
+    """Where a worker keeps its memory: the system's place for root, the user's for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/keelman")
+    return Path("~/.local/share/keelman")

@@ -1,0 +1,298 @@
+"""Client: what a manager, the command line or a user's Python may ask of a worker.
+
+It speaks the worker's wire and nothing else; it keeps no state but the connection. What the worker
+refuses comes back as ClientError in the worker's own words, no answer as Unreachable. Ids are
+arguments, so that a call repeated after a lost answer is the same wish and not a second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+from typing import Self, TypedDict, TypeVar, Unpack
+from uuid import UUID, uuid5
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from keelman.errors import KeelmanError
+from keelman.task import State, digest
+from keelman.wire import ErrorReport, TaskReport, TransitionReport
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+SILENCE_SECONDS = 45.0  # an event stream says something every 15 s
+
+_AWAY = HTTPStatus.SERVICE_UNAVAILABLE
+_Answer = TypeVar("_Answer")
+_PLAIN = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
+_ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+_EVENTS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+
+
+class _Options(TypedDict, total=False):
+    params: dict[str, str]
+    headers: dict[str, str]
+    data: bytes
+    timeout: aiohttp.ClientTimeout
+
+
+class ClientError(KeelmanError):
+    """The worker's refusal: its HTTP status, its code and its words."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Unreachable(KeelmanError):
+    """No answer from the address, or the answer broke off."""
+
+    code, retriable = "unreachable", True
+
+
+class BadAddress(KeelmanError):
+    """What was given is no address of a worker."""
+
+    code = "bad_address"
+
+
+class Client:
+    """One worker's HTTP API. `address` is a URL or `host:port`.
+
+    An asynchronous context manager: the connections live as long as the `async with`.
+    `retry_seconds` is the wait before a lost event stream is taken up again.
+    Raises: BadAddress.
+    """
+
+    def __init__(self, address: str, *, retry_seconds: float = 1.0) -> None:
+        self.address = _url(address)
+        self._retry_seconds = retry_seconds
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=_PLAIN
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    # -- wishes ----------------------------------------------------------------------------------
+
+    async def run(
+        self, task_id: str, /, *, event_id: str | None = None, **fields: object
+    ) -> TaskReport:
+        """Asks for a task; `fields` are named as on the wire: `Image="busybox"`, `Command=[…]`.
+
+        The same call twice is one wish. A task that FAILED runs again for another `event_id`.
+        Raises: ClientError, Unreachable.
+        """
+        task = {"ID": task_id, **fields}
+        event = event_id or str(uuid5(UUID(task_id), digest(task)))
+        return await self.send({"ID": event, "State": State.RUNNING, "Task": task})
+
+    async def send(self, event: Mapping[str, object]) -> TaskReport:
+        """Sends a TaskEvent as it is written on the wire, and answers the Task."""
+        body = msgspec.json.encode(event)
+        headers = {"Content-Type": "application/json"}
+        async with self._call("POST", "tasks", data=body, headers=headers) as response:
+            return _decoded(await response.read(), TaskReport)
+
+    async def stop(self, task_id: str) -> None:
+        """Asks for a task to be stopped; that it has ended already is no error."""
+        async with self._call("DELETE", "tasks", task_id):
+            pass
+
+    # -- questions -------------------------------------------------------------------------------
+
+    async def tasks(self) -> list[TaskReport]:
+        """All tasks of the worker, ended ones that are still kept included."""
+        async with self._call("GET", "tasks") as response:
+            return _decoded(await response.read(), list[TaskReport])
+
+    async def task(
+        self, task_id: str, *, wait: str | None = None, timeout_seconds: float | None = None
+    ) -> TaskReport:
+        """One task; with `wait` of `running` or `ended` once it is that, or when time is up."""
+        params = _params(wait=wait, timeout=timeout_seconds)
+        limit = _ENDLESS if wait else _PLAIN
+        async with self._call("GET", "tasks", task_id, params=params, timeout=limit) as response:
+            return _decoded(await response.read(), TaskReport)
+
+    async def transitions(self, task_id: str) -> list[TransitionReport]:
+        """The task's history, oldest first."""
+        async with self._call("GET", "tasks", task_id, "transitions") as response:
+            return _decoded(await response.read(), list[TransitionReport])
+
+    async def ready(self) -> bool:
+        """Whether the worker can do its work: its engine and its Db are usable."""
+        try:
+            async with self._call("GET", "readyz"):
+                return True
+        except ClientError as error:
+            if error.status == _AWAY:
+                return False
+            raise
+
+    # -- streams ---------------------------------------------------------------------------------
+
+    async def logs(
+        self,
+        task_id: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float | None = None,
+        stream: str | None = None,
+        attempt: int | None = None,
+    ) -> AsyncGenerator[bytes]:
+        """What the task wrote, in pieces as they arrive; with `follow` until the task has ended.
+
+        `since` in seconds since the epoch; `stream` is `stdout` or `stderr`, without it both;
+        `attempt` which of its containers, without it the last. Raises: ClientError with status 410
+        when the container is gone.
+        """
+        params = _params(
+            follow=1 if follow else None, tail=tail, since=since, stream=stream, attempt=attempt
+        )
+        call = self._call("GET", "tasks", task_id, "logs", params=params, timeout=_ENDLESS)
+        async with call as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
+    async def events(self, since: str = "") -> AsyncGenerator[tuple[str, TransitionReport]]:
+        """Transitions as they happen, each with its id, for ever.
+
+        A stream that breaks is taken up again after the last id that came, without a hole. `since`
+        is such an id. Raises: Unreachable when there is no stream to begin with, ClientError with
+        status 410 when the log is another one or no longer reaches back so far.
+        """
+        last_id, began = since, False
+        while True:
+            frames = Frames(last_id)
+            try:
+                async for piece in self._event_pieces(last_id):
+                    began = True
+                    for frame_id, text in frames.feed(piece):
+                        yield frame_id, _decoded(text, TransitionReport)
+                    last_id = frames.last_id
+            except (Unreachable, ClientError) as error:
+                if not began or not (error.retriable or error.status == _AWAY):
+                    raise
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _event_pieces(self, last_id: str) -> AsyncGenerator[bytes]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+        async with self._call("GET", "events", headers=headers, timeout=_EVENTS) as response:
+            yield b""  # connected: from here on a break is taken up again
+            async for piece in response.content.iter_any():
+                yield piece
+
+    @asynccontextmanager
+    async def _call(
+        self, method: str, *path: str, **options: Unpack[_Options]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = self.address.joinpath(*path)
+        with _translated(self.address):
+            async with self._session.request(
+                method, url, allow_redirects=False, **options
+            ) as response:
+                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    raise _refusal(response.status, await response.read())
+                yield response
+
+
+class Frames:
+    """Server-Sent Events out of bytes that arrive in any pieces.
+
+    `last_id` is the id to resume from: a frame may carry one without any data.
+    """
+
+    def __init__(self, last_id: str = "") -> None:
+        self.last_id = last_id
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._id = last_id
+        self._after_return = False
+
+    def feed(self, piece: bytes) -> Iterator[tuple[str, bytes]]:
+        """The frames that `piece` completes, as (id, data)."""
+        if self._after_return and piece.startswith(b"\n"):
+            piece, self._after_return = piece[1:], False  # the rest of a CR LF cut in two
+        if not piece:
+            return
+        self._after_return = piece.endswith(b"\r")
+        lines = (self._rest + piece).splitlines(keepends=True)
+        self._rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+        for line in lines:
+            yield from self._line(line.rstrip(b"\r\n"))
+
+    def _line(self, line: bytes) -> Iterator[tuple[str, bytes]]:
+        if not line:
+            yield from self._dispatch()
+        field, _, text = line.partition(b":")
+        text = text.removeprefix(b" ")
+        if field == b"data":
+            self._lines.append(text)
+        elif field == b"id" and b"\0" not in text:
+            self._id = text.decode("utf-8", "replace")
+
+    def _dispatch(self) -> Iterator[tuple[str, bytes]]:
+        self.last_id = self._id
+        if self._lines:
+            text, self._lines = b"\n".join(self._lines), []
+            yield self.last_id, text
+
+
+def _url(address: str) -> URL:
+    wrong = BadAddress(f"{address!r} is no address such as http://127.0.0.1:5556")
+    try:
+        url = URL(address if "://" in address else f"http://{address}")
+    except ValueError as error:
+        raise wrong from error
+    if url.scheme not in ("http", "https") or not url.host or not url.port:
+        raise wrong
+    return url
+
+
+def _params(**wanted: str | float | None) -> dict[str, str]:
+    """Numbers without exponent, as the wire has them."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in given.items()}
+
+
+def _decoded(text: bytes, kind: type[_Answer]) -> _Answer:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        words = f"the worker's answer is not understood: {error}"
+        raise ClientError(HTTPStatus.BAD_GATEWAY, "not_understood", words) from error
+
+
+def _refusal(status: int, text: bytes) -> ClientError:
+    try:
+        told = msgspec.json.decode(text, type=ErrorReport)
+    except msgspec.DecodeError:
+        words = text[:200].decode("utf-8", "replace").strip() or "no further words"
+        return ClientError(status, "http_error", f"HTTP status {status}: {words}")
+    return ClientError(status, told.code, told.message)
+
+
+@contextmanager
+def _translated(address: URL) -> Iterator[None]:
+    """aiohttp's errors as ours, once, where they enter."""
+    try:
+        yield
+    except aiohttp.ClientConnectorError as error:
+        number = error.os_error.errno or 0
+        why = os.strerror(number) if number > 0 else str(error.os_error)
+        raise Unreachable(f"no worker answers at {address}: {why}") from error
+    except TimeoutError as error:
+        raise Unreachable(f"no worker answers at {address}: timed out") from error
+    except aiohttp.ClientError as error:
+        raise Unreachable(f"the connection to {address} broke off: {error}") from error

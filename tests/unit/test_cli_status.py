@@ -1,0 +1,337 @@
+"""The command line as a program: what it prints, and with which status it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from keelman import cli
+from keelman.client import Client
+from tests.api.test_client import Log, answering, broken_off, frame, free_port, worker_of
+
+TASK_ID = "21b23589-5d2d-4731-b5c9-a97e9832d021"
+OTHER_ID = "bbb23589-5d2d-4731-b5c9-a97e9832d021"
+RUNNING = {"ID": TASK_ID, "Name": "web", "Image": "nginx:1", "State": 2}
+FAILED = {**RUNNING, "ID": OTHER_ID, "State": 4, "ExitCode": 3, "Message": "exited with code 3"}
+UNKNOWN = {"HTTPStatusCode": 404, "Message": "no task", "Code": "unknown_task"}
+REFUSED = {"HTTPStatusCode": 400, "Message": "Task.Image: is\nmissing", "Code": "bad_field"}
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Keelman = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def keelman(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Keelman:
+    """A command line carried out in a thread: `await keelman("ps", "-a", KEELMAN_ADDR=…)`."""
+
+    async def carry_out(*words: str, stdin: bytes = b"", **environ: str) -> Ended:
+        for name, text in environ.items():
+            monkeypatch.setenv(name, text)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        status = await asyncio.to_thread(cli.status, list(words))
+        out, err = capfdbinary.readouterr()
+        return Ended(status, out.decode(errors="surrogateescape"), err.decode())
+
+    return carry_out
+
+
+async def started(*words: str) -> asyncio.subprocess.Process:
+    """The same as a process."""
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "keelman.cli", *words)
+    return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+
+
+def one_line(ended: Ended) -> str:
+    """What was said on stderr, which must be one line and no traceback."""
+    assert ended.err.startswith("keelman: ")
+    assert ended.err.count("\n") == 1
+    return ended.err.removeprefix("keelman: ").strip()
+
+
+# -- statuses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("frob", "Unknown command"),
+        ("ps --frob", "Unknown option"),
+        ("run", "an IMAGE is missing"),
+        ("run -m lots img", "--memory"),
+        ("run -f nowhere.json", "No such file"),
+        ("run -f - img", "no JSON object"),
+        ("stop", "name the tasks"),
+        ("logs", "ID"),
+        ("logs --since yesterday web", "--since"),
+        ("events --since a/b", "--since"),
+        ("ps --addr http://", "is no address"),
+        ("worker --port x", "--port"),
+    ],
+)
+async def test_wrong_usage_is_2(words: str, complaint: str, keelman: Keelman) -> None:
+    ended = await keelman(*words.split())
+    assert ended.status == 2
+    assert complaint in one_line(ended)
+
+
+@pytest.mark.parametrize(
+    "words", ["ps", "run img", "stop web", "logs web", "inspect web", "events"]
+)
+async def test_no_worker_is_4_with_its_address(words: str, keelman: Keelman) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    ended = await keelman(*words.split(), KEELMAN_ADDR=address)
+    assert ended.status == 4
+    assert one_line(ended) == f"no worker answers at {address}: Connection refused"
+
+
+async def test_a_refusal_is_1_in_one_line(keelman: Keelman) -> None:
+    async with worker_of(POST_tasks=answering(REFUSED, 400)) as address:
+        ended = await keelman("run", "img", KEELMAN_ADDR=address)
+    assert (ended.status, one_line(ended)) == (1, "Task.Image: is missing")
+
+
+@pytest.mark.parametrize("word", ["nobody", TASK_ID], ids=["a name", "an ID"])
+async def test_no_such_task_is_3(word: str, keelman: Keelman) -> None:
+    unknown = answering(UNKNOWN, 404)
+    async with worker_of(GET_tasks=answering([]), GET_tasks_ID=unknown) as address:
+        ended = await keelman("inspect", word, KEELMAN_ADDR=address)
+    assert ended.status == 3
+    assert one_line(ended)
+
+
+async def test_help_tells_the_statuses(keelman: Keelman) -> None:
+    ended = await keelman("--help")
+    assert ended.status == 0
+    assert "3 no such task" in " ".join(ended.out.split())
+
+
+async def test_the_program_ends_with_the_status() -> None:
+    process = await started("logs", "nobody", "--addr", f"127.0.0.1:{free_port()}")
+    _, err = await process.communicate()
+    assert process.returncode == 4
+    assert b"Traceback" not in err
+
+
+async def test_an_interrupt_is_quiet_and_130() -> None:
+    log = Log(frame(1), frame(1), abort=False)
+    async with worker_of(GET_events=log.serve) as address:
+        process = await started("events", "--addr", address)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+
+
+async def test_a_reader_that_left_is_no_error() -> None:
+    many = [{**RUNNING, "ID": f"{n:08}{TASK_ID[8:]}"} for n in range(5000)]
+    async with worker_of(GET_tasks=answering(many)) as address:
+        process = await asyncio.create_subprocess_shell(
+            f"{sys.executable} -m keelman.cli ps --json --addr {address} | head -1",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert (out, err) == (b"[\n", b"")
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+async def test_ps_lists_live_tasks_and_with_a_all(keelman: Keelman) -> None:
+    async with worker_of(GET_tasks=answering([RUNNING, FAILED])) as address:
+        some = await keelman("ps", KEELMAN_ADDR=address)
+        every = await keelman("ps", "-a", KEELMAN_ADDR=address)
+    assert len(some.out.splitlines()) == 2
+    assert len(every.out.splitlines()) == 3
+    assert "\x1b" not in every.out
+
+
+async def test_json_is_the_workers_report(keelman: Keelman) -> None:
+    moves = answering([])
+    handlers = {"GET_tasks_ID_transitions": moves, "GET_tasks_ID": answering(FAILED)}
+    async with worker_of(GET_tasks=answering([FAILED]), **handlers) as address:
+        listed = await keelman("ps", "-a", "--json", KEELMAN_ADDR=address)
+        one = await keelman("inspect", "--json", OTHER_ID, KEELMAN_ADDR=address)
+    assert msgspec.json.decode(listed.out) == [msgspec.json.decode(one.out)]
+    assert FAILED.items() <= msgspec.json.decode(one.out).items()
+
+
+async def test_logs_are_passed_through_byte_by_byte(keelman: Keelman) -> None:
+    handlers = {"GET_tasks_ID_logs": answering(b"one\n\xff\x1b[31mtwo")}
+    async with worker_of(GET_tasks=answering([RUNNING]), **handlers) as address:
+        raw = await keelman("logs", "web", KEELMAN_ADDR=address)
+        objects = await keelman("logs", "web", "--json", KEELMAN_ADDR=address)
+    assert raw.out.encode(errors="surrogateescape") == b"one\n\xff\x1b[31mtwo"
+    lines = [msgspec.json.decode(line)["Line"] for line in objects.out.splitlines()]
+    assert lines == ["one", "�\x1b[31mtwo"]
+
+
+async def test_events_are_objects_a_line(keelman: Keelman, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.follow, "Client", partial(Client, retry_seconds=0))
+    log = Log(frame(1) + frame(2), 410)
+    async with worker_of(GET_events=log.serve) as address:
+        ended = await keelman("events", "--json", "--since", "log:0", KEELMAN_ADDR=address)
+    assert ended.status == 1
+    assert log.last_ids[0] == "log:0"
+    moves = [msgspec.json.decode(line) for line in ended.out.splitlines()]
+    assert [(move["EventID"], move["To"]) for move in moves] == [("log:1", 2), ("log:2", 2)]
+
+
+# -- wishing -------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A worker with one task, that ends with the exit code it is told."""
+
+    def __init__(self, **end: Any) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.stopped: list[str] = []
+        self.end = end
+
+    def handlers(self) -> dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
+        return {
+            "POST_tasks": self.start,
+            "GET_tasks": answering([RUNNING]),
+            "GET_tasks_ID": self.show,
+            "DELETE_tasks_ID": self.stop,
+            "GET_tasks_ID_logs": answering(b"said\n"),
+        }
+
+    async def start(self, request: web.Request) -> web.Response:
+        event = await request.json()
+        self.sent.append(event)
+        return web.json_response({"ID": event["Task"]["ID"], "State": 0}, status=201)
+
+    async def show(self, request: web.Request) -> web.Response:
+        waits = request.query.get("wait") == "ended"
+        return web.json_response({**RUNNING, **self.end} if waits else RUNNING)
+
+    async def stop(self, request: web.Request) -> web.Response:
+        known = request.match_info["id"] == TASK_ID
+        self.stopped.append(request.match_info["id"])
+        return web.Response(status=204) if known else web.json_response(UNKNOWN, status=404)
+
+
+async def test_run_prints_the_id_and_sends_the_words_untouched(keelman: Keelman) -> None:
+    worker = Worker()
+    async with worker_of(**worker.handlers()) as address:
+        ended = await keelman(
+            *("run", "--name", "web", "img", "ls", "-l", "--name", "x"),
+            KEELMAN_ADDR=address,
+            KEELMAN_NAME="not for run",
+        )
+    (event,) = worker.sent
+    task = {**event["Task"]}
+    assert ended == Ended(0, f"{task.pop('ID')}\n", "")
+    assert task == {"Name": "web", "Image": "img", "Command": ["ls", "-l", "--name", "x"]}
+    assert event["State"] == 2
+
+
+@pytest.mark.parametrize("shape", ["Task", "TaskEvent"])
+async def test_run_sends_a_file_with_the_options_over_it(
+    shape: str, tmp_path: Path, keelman: Keelman
+) -> None:
+    task = {"ID": TASK_ID, "Image": "img", "Cpu": 1.0, "Env": {"A": "0", "B": "0"}}
+    content = task if shape == "Task" else {"ID": OTHER_ID, "State": 2, "Task": task}
+    worker, file = Worker(), tmp_path / "task.json"
+    file.write_bytes(msgspec.json.encode(content))
+    async with worker_of(**worker.handlers()) as address:
+        await keelman("run", "-f", str(file), "-e", "A=1", KEELMAN_ADDR=address)
+        await keelman("run", "-f", "-", stdin=file.read_bytes(), KEELMAN_ADDR=address)
+    over, piped = worker.sent
+    assert over["Task"] == {**task, "Env": {"A": "1", "B": "0"}}
+    assert piped["Task"] == task
+    assert (piped["ID"] == OTHER_ID) is (shape == "TaskEvent")
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "complaint"),
+    [
+        ({"State": 3, "ExitCode": 0}, 0, ""),
+        ({"State": 4, "ExitCode": 3, "Message": "exited"}, 3, f"task {TASK_ID} FAILED: exited"),
+        ({"State": 3, "ExitCode": 143, "Message": "stopped as asked"}, 143, ""),
+        ({"State": 4, "Message": "no image"}, 1, f"task {TASK_ID} FAILED: no image"),
+    ],
+    ids=["exit 0", "exit 3", "stopped", "never ran"],
+)
+async def test_run_wait_ends_as_the_task_did(
+    end: dict[str, Any], status: int, complaint: str, keelman: Keelman
+) -> None:
+    worker = Worker(**end)
+    async with worker_of(**worker.handlers()) as address:
+        waited = await keelman("run", "--wait", "img", KEELMAN_ADDR=address)
+        followed = await keelman("run", "--follow", "img", KEELMAN_ADDR=address)
+    assert waited.status == followed.status == status
+    assert followed.out == "said\n"
+    assert followed.err == waited.err == (f"keelman: {complaint}\n" if complaint else "")
+
+
+async def test_a_wait_outlives_a_restart_of_the_worker(
+    keelman: Keelman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.run, "RETRY_SECONDS", 0)
+    worker = Worker(State=3, ExitCode=0)
+    losses = [1, 2, 3]
+
+    async def show(request: web.Request) -> web.Response:
+        if losses:
+            losses.pop()
+            broken_off(request)
+        return await worker.show(request)
+
+    handlers = {**worker.handlers(), "GET_tasks_ID": show}
+    async with worker_of(**handlers) as address:
+        ended = await keelman("run", "--wait", "img", KEELMAN_ADDR=address)
+    assert (ended.status, losses) == (0, [])
+
+
+async def test_a_wait_does_not_outlive_the_worker_for_ever(
+    keelman: Keelman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.run, "RETRY_SECONDS", 0)
+
+    async def show(request: web.Request) -> web.Response:
+        broken_off(request)
+        return web.Response()
+
+    handlers = {**Worker().handlers(), "GET_tasks_ID": show}
+    async with worker_of(**handlers) as address:
+        ended = await keelman("run", "--wait", "img", KEELMAN_ADDR=address)
+    assert ended.status == 4
+
+
+async def test_the_last_lines_follow_only_a_wait(keelman: Keelman) -> None:
+    message = "exited with code 3; its last lines:\none\ntwo\x1b[2J"
+    worker = Worker(State=4, ExitCode=3, Message=message)
+    async with worker_of(**worker.handlers()) as address:
+        waited = await keelman("run", "--wait", "img", KEELMAN_ADDR=address)
+        followed = await keelman("run", "--follow", "img", KEELMAN_ADDR=address)
+    assert waited.err.splitlines()[1:] == ["one", "two�[2J"]
+    assert one_line(followed) == f"task {TASK_ID} FAILED: exited with code 3"
+
+
+async def test_stop_goes_on_past_an_unknown_task(keelman: Keelman) -> None:
+    worker = Worker(State=3)
+    async with worker_of(**worker.handlers()) as address:
+        ended = await keelman("stop", "--wait", "nobody", OTHER_ID, "web", KEELMAN_ADDR=address)
+    assert worker.stopped == [OTHER_ID, TASK_ID]
+    assert (ended.status, ended.out) == (3, f"{TASK_ID}\n")
+    assert ended.err.count("keelman: ") == 2

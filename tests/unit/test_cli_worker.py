@@ -1,0 +1,146 @@
+"""`keelman worker`: where its options come from, and which source wins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cyclopts import CycloptsError
+
+from keelman.cli import app
+from keelman.cli.worker import Given, options, steady_clock, usual_data_dir
+from keelman.worker import WorkerOptions
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("KEELMAN_") or name == "DOCKER_HOST":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def told(*words: str) -> WorkerOptions:
+    _, bound, _ = app.parse_args(["worker", *words])
+    return options(bound.arguments.get("given", Given()))
+
+
+FILE = 'host = "file"\nport = 3\ndata-dir = "/file"\nkeep_ended_tasks = 30\nallow-mount = ["/a"]\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "some.toml"
+    path.write_text(f'[worker]\n{FILE}\n[manager]\nhost = "other"\n')
+    return str(path)
+
+
+def test_an_option_wins_over_the_environment_over_the_file(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEELMAN_PORT", "2")
+    monkeypatch.setenv("KEELMAN_HOST", "environment")
+    given = told("--host", "option", "--config", file)
+    assert (given.host, given.port, given.keep_ended_tasks) == ("option", 2, 30)
+    assert given.keep_ended_hours == 24
+    assert (given.data_dir, given.allow_mount) == (Path("/file"), ("/a",))
+
+
+def test_the_file_may_be_named_by_the_environment(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEELMAN_CONFIG", file)
+    assert told().port == 3
+
+
+def test_a_file_that_was_not_named_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "keelman.toml").write_text("[worker]\nport = 3\n")
+    assert told().port == 5556
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "result"),
+    [
+        ("HOST", "::1", "host", "::1"),
+        ("PORT", "80", "port", 80),
+        ("NAME", "w1", "name", "w1"),
+        ("DATA_DIR", "/d", "data_dir", Path("/d")),
+        ("ALLOW_MOUNT", "/a:/b", "allow_mount", ("/a", "/b")),
+        ("START_SLOTS", "3", "start_slots", 3),
+        ("KEEP_ENDED_HOURS", "0.5", "keep_ended_hours", 0.5),
+        ("KEEP_ENDED_TASKS", "0", "keep_ended_tasks", 0),
+        ("LOG_FORMAT", "json", "log_format", "json"),
+        ("DOCKER_HOST", "tcp://e:1", "docker_host", "tcp://e:1"),
+    ],
+)
+def test_every_option_has_its_variable(
+    name: str, value: str, field: str, result: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"KEELMAN_{name}", value)
+    assert getattr(told(), field) == result
+
+
+def test_the_engine_is_named_by_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told().docker_host is None
+    monkeypatch.setenv("DOCKER_HOST", "unix:///theirs")
+    assert told().docker_host == "unix:///theirs"
+    monkeypatch.setenv("KEELMAN_DOCKER_HOST", "unix:///ours")
+    assert told().docker_host == "unix:///ours"
+    assert told("--docker-host", "unix:///mine").docker_host == "unix:///mine"
+
+
+def test_what_is_usual_on_this_machine_is_filled_in() -> None:
+    given = told()
+    assert (given.host, given.port) == ("127.0.0.1", 5556)
+    assert given.name == os.uname().nodename
+    assert given.start_slots == 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("user", "place"), [(0, "/var/lib/keelman"), (1000, "~/.local/share/keelman")]
+)
+def test_the_memory_is_in_the_users_place(
+    user: int, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert usual_data_dir() == Path(place)
+
+
+def test_paths_are_made_whole(tmp_path: Path) -> None:
+    given = told("--data-dir", "~/d", "--allow-mount", "m", "--allow-mount", "/n")
+    assert given.data_dir == Path.home() / "d"
+    assert given.allow_mount == (str(tmp_path / "m"), "/n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--port x", "--port 70000", "--start-slots 0", "--keep-ended-hours -1", "--log-format xml"],
+)
+def test_a_wrong_option_is_refused(words: str) -> None:
+    with pytest.raises(CycloptsError):
+        app.parse_args(["worker", *words.split()], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[worker]\nfrob = 1\n", "frob"),
+        ('[worker]\nport = "x"\n', "port"),
+        ("[worker", "is no TOML"),
+        ("worker = 3\n", "must be a mapping"),
+        (None, "No such file"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(content: str | None, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(CycloptsError, match=words) as caught:
+        told("--config", str(path))
+    assert "wrong.toml" in str(caught.value)
+
+
+def test_the_clock_does_not_go_back() -> None:
+    clock = steady_clock()
+    assert 1.7e9 < clock() <= clock()
