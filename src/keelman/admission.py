@@ -53,10 +53,17 @@ def admit(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:
     Raises: UnknownTask, TaskEnded, TaskCompleted, Stopping, SpecChanged, StaleGeneration.
     """
     if known.buried:
-        raise TaskEnded(f"task {event.task_id} has ended and was cleaned away; use a new ID")
+        _check_buried(event)
+        return None
     if event.wants is State.COMPLETED:
         return _admit_stop(event, known, seq, now)
     return _admit_run(event, known, seq, now)
+
+
+def _check_buried(event: TaskEvent) -> None:
+    """A DELETE, which has no ID, is content with an end that is long past."""
+    if event.id:
+        raise TaskEnded(f"task {event.task_id} has ended and was cleaned away; use a new ID")
 
 
 def _admit_stop(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import Struct
 
 from keelman import wire
@@ -108,7 +108,10 @@ async def _answer_errors(
     except KeelmanError as error:
         return _error_response(error)
     except web.HTTPException as error:
-        return _error_response(_from_aiohttp(request, error))
+        response = _error_response(_from_aiohttp(request, error))
+        if hdrs.ALLOW in error.headers:
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        return response
     except Exception:
         log.exception("internal_error", method=request.method, path=request.path)
         return _error_response(KeelmanError("an error in the worker; its log has the traceback"))
@@ -117,7 +120,7 @@ async def _answer_errors(
 def _from_aiohttp(request: web.Request, error: web.HTTPException) -> KeelmanError:
     match error:
         case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(error.allowed_methods))
+            allowed = error.headers[hdrs.ALLOW]
             return MethodNotAllowed(f"{request.path} answers {allowed}, not {request.method}")
         case web.HTTPRequestEntityTooLarge():
             return TooLarge(f"the body is larger than {BODY_MOST_BYTES} bytes (1 MiB)")

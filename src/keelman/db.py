@@ -104,6 +104,11 @@ class Db:
         rows = self._store.read("SELECT value FROM meta WHERE key = 'engine_id'")
         return str(rows[0][0]) if rows else None
 
+    def owner(self) -> str | None:
+        """The name of the worker whose Db this is."""
+        rows = self._store.read("SELECT value FROM meta WHERE key = 'owner'")
+        return str(rows[0][0]) if rows else None
+
     def expired(self, before: float, *, keep: int, most: int) -> list[str]:
         """Ended tasks that finished before `before`, or beyond the `keep` newest, oldest first."""
         rows = self._store.read(
@@ -128,6 +133,10 @@ class Db:
     async def set_engine_id(self, engine_id: str) -> None:
         """Tie this Db to an engine."""
         await self._store.write(lambda db: _set(db, "engine_id", engine_id))
+
+    async def set_owner(self, name: str) -> None:
+        """Tie this Db to a worker's name."""
+        await self._store.write(lambda db: _set(db, "owner", name))
 
     async def probe(self, now: float) -> None:
         """Write something, to know that writing works. Raises: CannotRecord."""

@@ -7,9 +7,13 @@ never returned; `api` maps them to responses in one place.
     ├── BadRequest      400  Malformed, BadField, NotSupported
     ├── Forbidden       403
     ├── NotFound        404  UnknownTask
+    ├── MethodNotAllowed 405
+    ├── RequestTimeout  408
     ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
     │                        StaleGeneration
     ├── Gone            410  ContainerGone, EventsGone
+    ├── TooLarge        413
+    ├── NotJson         415
     ├── Unavailable     503  CannotRecord, EngineUnavailable
     ├── IllegalMove     500  a state change that the design forbids: a bug
     ├── CannotStart          the worker may not run here at all

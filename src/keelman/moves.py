@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from keelman.policy import ENGINE_RETRIES, backoff_seconds, restart_due, rested
+from keelman.policy import ENGINE_RETRIES, PULL_RETRIES, backoff_seconds, restart_due, rested
 from keelman.seen import Action, Exited, Running
 from keelman.task import Reason, State, Task, Transition, Why, Wish
 
@@ -155,10 +155,11 @@ def finished(
 ) -> Step:
     """The end, with what the exited container tells where there is one."""
     words = {Reason.STOPPED: "stopped as asked", Reason.DEADLINE: _deadline_words(task)}
+    killed = "; it did not heed its stop signal and was killed" if was_killed(task, ran) else ""
     after = task.to(
         state,
         reason=reason,
-        message=words.get(reason) or (exit_words(ran) if ran else ""),
+        message=(words.get(reason) or (exit_words(ran) if ran else "")) + killed,
         exit_code=ran.code if ran else task.exit_code,
         finish_time=ran.until if ran else now,
         ending=None,
@@ -168,7 +169,8 @@ def finished(
 
 def tried_again(task: Task, reason: Reason, message: str, now: float) -> Step:
     """The same attempt once more, a few times, before it counts as a failure."""
-    if task.retries >= ENGINE_RETRIES:
+    most = PULL_RETRIES if reason is Reason.IMAGE_UNAVAILABLE else ENGINE_RETRIES
+    if task.retries >= most:
         return ended_or_again(task, reason, message, now)
     due = now + backoff_seconds(task, task.retries)
     after = task.but(retries=task.retries + 1, due=due, reason=reason, message=message)
@@ -195,6 +197,13 @@ def _moved(before: Task, after: Task, now: float) -> Step:
 
 def is_over(task: Task, now: float) -> bool:
     return task.deadline is not None and now >= task.deadline
+
+
+def was_killed(task: Task, ran: Exited | None) -> bool:
+    """Told by the exit code, which a crash between KILL and its record does not lose."""
+    if task.ending is None or task.ending.signalled == 0:
+        return False
+    return ran.code == 137 if ran is not None else task.ending.signalled >= 2
 
 
 def _deadline_words(task: Task) -> str:

@@ -14,6 +14,7 @@ BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 300.0
 STABLE_SECONDS = 600.0
 ENGINE_RETRIES = 5
+PULL_RETRIES = 3
 
 
 def restart_due(policy: str, *, succeeded: bool, failures: int) -> bool:

@@ -238,7 +238,7 @@ def _run_running(task: Task, body: Running, now: float) -> Step:
         container_id=body.container_id, host_ports=body.host_ports, start_time=body.since
     )
     if task.ending is None and not is_over(task, now):
-        return Step(task=task, wake=task.deadline)
+        return Step(task=task.but(reason=Reason.NONE, message=""), wake=task.deadline)
     return ladder.descend(task, body.container_id, Why.DEADLINE, now)
 
 

@@ -27,6 +27,11 @@ Write = Callable[[sqlite3.Connection], T]
 Settle = Callable[[], object]
 
 BATCH_MOST = 512
+# What a write is to blame for itself; any other error of SQLite's is the disk's.
+WRONG_IN_ITSELF = (
+    *(sqlite3.InterfaceError, sqlite3.DataError, sqlite3.IntegrityError),
+    *(sqlite3.ProgrammingError, sqlite3.NotSupportedError),
+)
 FILE_NAME = "keelman.db"
 
 MIGRATIONS = (
@@ -73,12 +78,22 @@ class Store:
         self.directory = directory
         self._lock = _open_directory(directory)
         self._jobs: queue.SimpleQueue[tuple[Job, Settle] | None] = queue.SimpleQueue()
-        self.set_aside = _set_aside_if_broken(directory / FILE_NAME, new_id())
-        self._writer = _connect(directory / FILE_NAME)
-        _migrate(self._writer, new_id())
-        self._reader = _connect(directory / FILE_NAME)
+        try:
+            self._open(directory / FILE_NAME, new_id)
+        except (sqlite3.Error, OSError) as error:
+            words = f"the database in {directory} cannot be used: {error}"
+            raise CannotStart(words) from error
         self._thread = threading.Thread(target=self._run, name="keelman-store", daemon=True)
         self._thread.start()
+
+    def _open(self, path: Path, new_id: Callable[[], str]) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._lock)
+            self.set_aside = _set_aside_if_broken(path, new_id())
+            self._writer = undo.enter_context(contextlib.closing(_connect(path)))
+            _migrate(self._writer, new_id())
+            self._reader = _connect(path)
+            undo.pop_all()
 
     async def write(self, write: Write[T], then: Callable[[T], None] | None = None) -> T:
         """Run `write` in a transaction and return its result once it is on disk.
@@ -87,14 +102,16 @@ class Store:
         caller went away meanwhile. What `write` raises is raised here, and nothing of it is kept.
         Raises: CannotRecord when the disk will not take it.
         """
+        if not self._thread.is_alive():
+            raise CannotRecord("the database is closed")
         loop = asyncio.get_running_loop()
         job, landed = Job(write), loop.create_future()
 
         def settle() -> None:
+            if not landed.cancelled():
+                landed.set_result(None)  # the caller goes on after this call, whatever it raises
             if job.error is None and then is not None:
                 then(job.result)
-            if not landed.cancelled():
-                landed.set_result(None)
 
         self._jobs.put((job, partial(loop.call_soon_threadsafe, settle)))
         await asyncio.shield(landed)
@@ -165,10 +182,10 @@ def _perform(connection: sqlite3.Connection, job: Job) -> None:
     connection.execute("SAVEPOINT job")
     try:
         job.result = job.write(connection)
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001  # handed to whoever asked for the write
-        job.error = error
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and not isinstance(error, WRONG_IN_ITSELF):
+            raise
+        job.error = error  # handed to whoever asked for the write
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
 
@@ -180,6 +197,8 @@ def _set_aside_if_broken(path: Path, mark: str) -> Path | None:
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # not to be opened: that says nothing of what it holds
+        raise
     except sqlite3.DatabaseError as error:
         verdict = str(error)
     if verdict == "ok":

@@ -20,7 +20,6 @@ from keelman.task import (
     INT64_MAX,
     Amount,
     HostPort,
-    Reason,
     Spec,
     State,
     Task,
@@ -61,8 +60,8 @@ class TaskEventIn(Value, frozen=True, kw_only=True):
     task: TaskIn
 
 
-class TaskReport(Spec, frozen=True, kw_only=True):
-    """A Task as it is reported."""
+class TaskReport(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A Task as it is reported. Read leniently: a newer worker may say more."""
 
     id: str = msgspec.field(name="ID")
     generation: Annotated[int, Meta(ge=0, le=INT64_MAX)] = 0
@@ -72,15 +71,15 @@ class TaskReport(Spec, frozen=True, kw_only=True):
     start_time: datetime | None = None
     finish_time: datetime | None = None
     exit_code: int | None = None
-    reason: Reason = Reason.NONE
+    reason: str = ""
     message: str = ""
     health: str = ""
     restart_count: int = 0
     attempt: int = 0
 
 
-class TransitionReport(Value, frozen=True, kw_only=True):
-    """A Transition as it is reported."""
+class TransitionReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A Transition as it is reported. Read leniently: a newer worker may say more."""
 
     seq: int
     task_id: str
@@ -89,7 +88,7 @@ class TransitionReport(Value, frozen=True, kw_only=True):
     from_: State = msgspec.field(name="From")
     to: State
     time: datetime
-    reason: Reason
+    reason: str
     message: str
     exit_code: int | None
     container_id: str
@@ -143,10 +142,16 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     """`null` is what Go writes for an empty map: the same as leaving the field out."""
-    kept = {key: value for key, value in fields.items() if value is not None}
+    kept = _given(fields, TaskEventIn)
     if isinstance(kept.get("Task"), dict):
-        kept["Task"] = {key: value for key, value in kept["Task"].items() if value is not None}
+        kept["Task"] = _given(kept["Task"], TaskIn)
     return kept
+
+
+def _given(fields: dict[str, Any], known: type[Value]) -> dict[str, Any]:
+    """The fields that are given, and the unknown ones: they are an error whatever they hold."""
+    names = known.__struct_encode_fields__
+    return {key: value for key, value in fields.items() if value is not None or key not in names}
 
 
 def _convert(fields: dict[str, Any]) -> TaskEventIn:

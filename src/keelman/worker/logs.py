@@ -13,7 +13,7 @@ def configure(form: Literal["auto", "console", "json"]) -> None:
     """Log as JSON lines, or for people; `auto` is for people on a terminal."""
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -49,7 +49,7 @@ async def send_logs(
     request: Request, worker: Worker, task_id: str, asked: LogRequest
 ) -> StreamResponse:
     """Answer with a task's output. Raises: UnknownTask, ContainerGone, EngineAway."""
-    await _check(worker, source(worker, worker.get_task(task_id), asked.attempt))
+    await _check(worker, worker.get_task(task_id), asked.attempt)
     response = StreamResponse(headers={"Cache-Control": "no-store"})
     response.content_type, response.charset = "text/plain", "utf-8"
     await response.prepare(request)
@@ -62,11 +62,17 @@ async def send_logs(
     return response
 
 
-async def _check(worker: Worker, container_id: str) -> None:
-    """Raises: ContainerGone, when the engine no longer has it."""
-    if container_id:
+async def _check(worker: Worker, task: Task, attempt: int | None) -> None:
+    """Raises: ContainerGone, when nothing is left to read and nothing will come."""
+    container_id = source(worker, task, attempt)
+    if not container_id:
+        return
+    try:
         async for _ in worker.runtime.logs(container_id, LogOptions(tail=0)):
             break
+    except ContainerGone:
+        if attempt is not None or task.state.ended:  # else the next one is about to be made
+            raise
 
 
 def source(worker: Worker, task: Task, attempt: int | None) -> str:

@@ -21,6 +21,7 @@ import structlog
 from msgspec import Struct
 
 from keelman.api import Api
+from keelman.db import Db
 from keelman.errors import CannotStart
 from keelman.runtime.docker import DockerRuntime
 from keelman.store import Store, lock_file
@@ -75,6 +76,7 @@ async def serve(
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
         worker = Worker(store=store, runtime=runtime, clock=clock, limits=options.limits)
+        await _own(worker.db, options.name)
         api = Api(options.host, options.port, worker, ROUTES)
         api.bind()
         await _run(worker, api, options)
@@ -87,6 +89,13 @@ def _check_name(name: str) -> None:
     """It becomes part of container names. Raises: CannotStart."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
         raise CannotStart(f"the worker's name {name!r} must be letters, digits, _ . - (at most 63)")
+
+
+async def _own(db: Db, name: str) -> None:
+    """Under another name all its containers would look vanished. Raises: CannotStart."""
+    if (owner := db.owner()) not in (None, name):
+        raise CannotStart(f"this data directory is of the worker {owner}, not of {name}")
+    await db.set_owner(name)
 
 
 async def _run(worker: Worker, api: Api[Worker], options: WorkerOptions) -> None:

@@ -27,7 +27,7 @@ async def send_events(request: Request, worker: Worker, last_id: str | None) -> 
     response = StreamResponse(headers={"Cache-Control": "no-store"})
     response.content_type = "text/event-stream"
     await response.prepare(request)
-    await send(response, b": keelman\n\n")
+    await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
     with contextlib.suppress(EventsGone, TimeoutError, ConnectionError):  # it may come back
         await _pump(response, worker, seq)
     return response

@@ -84,11 +84,16 @@ class Watch:
 
     async def _mine(self) -> list[Row]:
         rows = await self.worker.runtime.rows()
-        for row in rows:
-            if row.worker != self._name and row.container_id not in self._reported:
-                self._reported.add(row.container_id)
-                log.info("not touched", container=row.container_id, worker=row.worker)
+        self._report([row for row in rows if row.worker != self._name])
         return [row for row in rows if row.worker == self._name]
+
+    def _report(self, foreign: list[Row]) -> None:
+        """Say once of each container of another worker that it is not touched."""
+        new = {row.container_id for row in foreign} - self._reported
+        if new:
+            workers = sorted({row.worker for row in foreign})
+            log.info("containers of other workers are not touched", count=len(new), of=workers)
+        self._reported |= new
 
     def _wake_all(self, rows: list[Row]) -> None:
         """After a gap everything that is not at rest is looked at."""

@@ -8,6 +8,7 @@ What the engine did by itself is noticed in `watch`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ from keelman.queue import Admitted, Queue
 from keelman.runtime import Row, Runtime
 from keelman.seen import Absent, Action, Create, Pull, Remove, Seen, Start, Unknown
 from keelman.store import Store
-from keelman.task import State, Task, TaskEvent, Transition, new_task
+from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
 from keelman.worker import last_words, mounts
 from keelman.worker.images import Images
 from keelman.worker.lanes import Lanes
@@ -173,14 +174,18 @@ class Worker:
             log.warning("cannot record", task=task_id, error=error.message)
             return self.clock() + RECORD_AGAIN_SECONDS
         except Exception as error:  # noqa: BLE001  # the lane's last net
-            return self.park(task_id, error)
+            return await self.park(task_id, error)
         self._mishaps.pop(task_id, None)
         return wake
 
-    def park(self, task_id: str, error: Exception) -> float:
-        """Leave a task alone for a while after an error that is a bug."""
+    async def park(self, task_id: str, error: Exception) -> float:
+        """Leave a task alone for a while after an error that is a bug, and say so."""
         self._mishaps[task_id] += 1
         log.error("internal_error", task=task_id, times=self._mishaps[task_id], exc_info=error)
+        with contextlib.suppress(CannotRecord):
+            if (task := self.db.get(task_id)) is not None and not task.state.ended:
+                words = f"an error in the worker, which tries again: {error!r}"
+                await self.db.put(task.but(reason=Reason.INTERNAL_ERROR, message=words))
         wait = policy.BACKOFF_FIRST_SECONDS * 2.0 ** self._mishaps[task_id]
         return self.clock() + min(wait, policy.BACKOFF_MOST_SECONDS)
 
