@@ -126,9 +126,11 @@ def _check_live(event: TaskEvent, known: Known) -> None:
 
 def shown(known: Known) -> Task | None:
     """The Task as its sender sees it: PENDING from the moment its wish is recorded."""
-    if known.wish is None or (known.task is not None and (known.ended or not _waits(known))):
+    if known.wish is None or (known.task is not None and known.ended):
         return known.task
-    return new_task(known.wish)
+    if known.task is None or known.task.state.ended:
+        return new_task(known.wish)
+    return known.task.but(generation=known.generation)
 
 
 def _waits(known: Known) -> bool:

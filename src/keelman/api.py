@@ -7,6 +7,8 @@ Handlers raise; errors become responses in one place. Bodies are small, JSON and
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -62,6 +64,7 @@ class Api(Generic[W]):
             self._app,
             handler_cancellation=True,
             shutdown_timeout=SHUTDOWN_SECONDS,
+            auto_decompress=False,  # a few bytes may become gigabytes
             access_log=None,
         )
         self._socket: socket.socket | None = None
@@ -82,8 +85,15 @@ class Api(Generic[W]):
             )
         except OSError as error:
             where = f"{self.address} port {self.port}"
-            raise CannotStart(f"cannot listen on {where}: {error.strerror or error}") from error
+            words = os.strerror(error.errno) if error.errno else error
+            raise CannotStart(f"cannot listen on {where}: {words}") from error
         self.port = self._socket.getsockname()[1]
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        assert self._socket is not None, "bind comes first"
+        return ipaddress.ip_address(self._socket.getsockname()[0]).is_loopback
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -112,7 +122,7 @@ async def _answer_errors(
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
-    except Exception:
+    except Exception:  # the last net: answered as 500, and logged with its traceback
         log.exception("internal_error", method=request.method, path=request.path)
         return _error_response(KeelmanError("an error in the worker; its log has the traceback"))
 
@@ -149,6 +159,8 @@ async def read_json(request: web.Request) -> bytes:
     """The request's body. Raises: NotJson, TooLarge, RequestTimeout."""
     if request.content_type != "application/json":
         raise NotJson("Content-Type must be application/json")
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise NotJson("Content-Encoding is not supported; send the JSON as it is")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
@@ -171,3 +183,9 @@ async def send(response: web.StreamResponse, chunk: bytes) -> None:
     """Write to a client that has to read. Raises: ConnectionError, TimeoutError."""
     async with asyncio.timeout(WRITE_SECONDS):
         await response.write(chunk)
+
+
+def cut_off(request: web.Request) -> None:
+    """End an answer visibly short, whether its client reads or not."""
+    if request.transport is not None:
+        request.transport.abort()

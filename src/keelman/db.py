@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -50,21 +52,36 @@ class Db:
         )
         return _shown(*rows[0])
 
+    def knows(self, task_id: str) -> bool:
+        """Whether the task is on record, or a wish for it."""
+        query = "SELECT 1 FROM queue WHERE task_id = ? UNION SELECT 1 FROM tasks WHERE task_id = ?"
+        return bool(self._store.read(query, task_id, task_id))
+
     def listed(self) -> Listed:
-        """Every task as clients see it, oldest first."""
+        """Every task as clients see it, in the order in which they were first asked for."""
         with self._store.snapshot():
-            recorded = self._store.read("SELECT task_id, report FROM tasks ORDER BY rowid")
-            waiting = self._store.read(
-                "SELECT q.task_id, q.wish, t.task FROM queue q LEFT JOIN tasks t USING (task_id)"
-                " WHERE t.state IS NULL OR (t.state >= ? AND t.wish < q.seq) ORDER BY q.rowid",
-                State.COMPLETED,
-            )
-            seq = self.last_seq()
-        reports = dict(recorded)
-        for task_id, wish, task in waiting:
+            recorded, waiting, seq = self._recorded(), self._waiting(), self.last_seq()
+        reports = {task_id: (place, report) for place, task_id, report in recorded}
+        for place, task_id, wish, task in waiting:
             if (view := _shown(wish, task)) is not None:
-                reports[task_id] = encode_task(view)
-        return Listed(body=encode_list(list(reports.values())), seq=seq)
+                reports[task_id] = (place, encode_task(view))
+        in_order = sorted(reports.values(), key=itemgetter(0))
+        return Listed(body=encode_list([report for _, report in in_order]), seq=seq)
+
+    def _recorded(self) -> list[Any]:
+        """Reports with their place in the list: an adopted task, never asked for, is before all."""
+        return self._store.read(
+            "SELECT coalesce(q.rowid, 0), t.task_id, t.report FROM tasks t"
+            " LEFT JOIN queue q USING (task_id) ORDER BY t.rowid"
+        )
+
+    def _waiting(self) -> list[Any]:
+        """Wishes that are shown in place of a report, with what they are made from."""
+        return self._store.read(
+            "SELECT q.rowid, q.task_id, q.wish, t.task FROM queue q LEFT JOIN tasks t"
+            " USING (task_id) WHERE t.state IS NULL OR (t.state >= ? AND t.wish < q.seq)",
+            State.COMPLETED,
+        )
 
     def live(self) -> dict[str, State]:
         """Tasks that have not ended, and where they are."""
@@ -112,10 +129,10 @@ class Db:
     def expired(self, before: float, *, keep: int, most: int) -> list[str]:
         """Ended tasks that finished before `before`, or beyond the `keep` newest, oldest first."""
         rows = self._store.read(
-            "SELECT task_id FROM tasks WHERE state >= 3 AND (finished < ? OR finished < ("
-            " SELECT finished FROM tasks WHERE state >= 3 ORDER BY finished DESC LIMIT 1 OFFSET ?"
+            "SELECT task_id FROM tasks WHERE state >= 3 AND (finished < ? OR task_id IN ("
+            " SELECT task_id FROM tasks WHERE state >= 3 ORDER BY finished DESC LIMIT -1 OFFSET ?"
             ")) ORDER BY finished LIMIT ?",
-            *(before, max(keep - 1, 0), most),
+            *(before, keep, most),
         )
         return [task_id for (task_id,) in rows]
 

@@ -7,7 +7,7 @@ tries it once more, and an engine that fails on one still gets to the next in ti
 from __future__ import annotations
 
 from keelman.moves import Step
-from keelman.seen import Action, Kill, Remove, Signal
+from keelman.seen import Action, Kill, Remove, Running, Signal
 from keelman.task import Ending, Reason, Task, Why
 
 ANSWER_WAIT_SECONDS = 10.0
@@ -15,14 +15,14 @@ KILL_WAIT_SECONDS = 10.0
 REMOVE_WAIT_SECONDS = 30.0
 
 
-def descend(task: Task, container_id: str, why: Why, now: float) -> Step:
+def descend(task: Task, body: Running, why: Why, now: float) -> Step:
     """One rung of the ladder: stop signal, KILL, force removal, and that again for ever."""
     if task.ending is None:
         task = task.but(ending=Ending(why=why, since=now))
     wake = due(task, now)
     if now < wake:
         return Step(task=task, wake=wake)
-    return Step(task=told(task), action=rung(task, container_id))
+    return Step(task=told(task), action=rung(task, body))
 
 
 def due(task: Task, now: float) -> float:
@@ -34,16 +34,16 @@ def due(task: Task, now: float) -> float:
     return ending.since + waits.get(ending.signalled, REMOVE_WAIT_SECONDS)
 
 
-def rung(task: Task, container_id: str) -> Action:
-    """The action of the next rung."""
+def rung(task: Task, body: Running) -> Action:
+    """The action of the next rung. The signal is the task's, the image's, or the usual one."""
     match task.ending.signalled if task.ending else 0:
         case 0:
-            signal = task.spec.stop_signal or "SIGTERM"
-            return Signal(container_id=container_id, signal=signal)
+            signal = task.spec.stop_signal or body.stop_signal or "SIGTERM"
+            return Signal(container_id=body.container_id, signal=signal)
         case 1:
-            return Kill(container_id=container_id)
+            return Kill(container_id=body.container_id)
         case _:
-            return Remove(container_id=container_id)
+            return Remove(container_id=body.container_id)
 
 
 def told(task: Task) -> Task:

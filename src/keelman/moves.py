@@ -101,6 +101,7 @@ def ended_or_again(
         exit_code=exit_code,
         finish_time=now,
         ending=None,
+        host_ports={},
     )
     return _moved(task, after, now)
 
@@ -163,6 +164,7 @@ def finished(
         exit_code=ran.code if ran else task.exit_code,
         finish_time=ran.until if ran else now,
         ending=None,
+        host_ports={},
     )
     return _moved(task, after, now)
 

@@ -90,7 +90,7 @@ def _ended(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
         task = task.but(wish=max(wish.seq, task.wish))
     match seen.body:
         case Running() as body:
-            return ladder.descend(task, body.container_id, Why.STRAY, now)
+            return ladder.descend(task, body, Why.STRAY, now)
         case (Created() | Exited()) as body if seen.expired:
             return Step(task=task, action=Remove(container_id=body.container_id))
         case Absent() if seen.expired:
@@ -115,7 +115,7 @@ def _stop(task: Task, seen: Seen, now: float) -> Step:
         case Created():
             return Step(task=task, action=Remove(container_id=body.container_id))
         case Running() if _ran(task) or body.attempt < task.attempt:
-            return ladder.descend(task, body.container_id, Why.STOPPED, now)
+            return ladder.descend(task, body, Why.STOPPED, now)
         case Exited() if _ran(task) or body.attempt < task.attempt:
             return moves.finished(task, State.COMPLETED, Reason.STOPPED, now, ran=body)
         case Running() | Exited():
@@ -239,7 +239,7 @@ def _run_running(task: Task, body: Running, now: float) -> Step:
     )
     if task.ending is None and not is_over(task, now):
         return Step(task=task.but(reason=Reason.NONE, message=""), wake=task.deadline)
-    return ladder.descend(task, body.container_id, Why.DEADLINE, now)
+    return ladder.descend(task, body, Why.DEADLINE, now)
 
 
 def _run_exited(task: Task, body: Exited, now: float) -> Step:

@@ -61,12 +61,13 @@ class Created(Sight, frozen=True, kw_only=True):
 
 
 class Running(Sight, frozen=True, kw_only=True):
-    """Its process lives, since `since`."""
+    """Its process lives, since `since`; `stop_signal` is what its image asks for."""
 
     container_id: str
     attempt: int
     since: float
     host_ports: dict[str, tuple[HostPort, ...]] = {}
+    stop_signal: str = ""
 
 
 class Exited(Sight, frozen=True, kw_only=True):

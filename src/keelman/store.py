@@ -211,6 +211,9 @@ def _set_aside_if_broken(path: Path, mark: str) -> Path | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """SQLite's other files take over the mode of this one, which holds the tasks' secrets."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

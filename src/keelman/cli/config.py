@@ -12,6 +12,7 @@ from pathlib import Path
 from cyclopts import App, ArgumentCollection, CycloptsError
 from cyclopts.config import Dict
 
+SECTIONS = {"manager", "worker"}
 SOURCES = """\
 Every option may also come from the environment, as in KEELMAN_DATA_DIR, or from the TOML file that
 --config or KEELMAN_CONFIG names, as `data-dir = "…"` under `[worker]`. An option wins over the
@@ -23,7 +24,15 @@ def from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection
     config = next(argument for argument in arguments if "--config" in argument.names)
     if config.tokens:
         path = config.tokens[-1].value
-        Dict(_content(path), source=path)(app, commands, arguments)
+        Dict(_known(_content(path)), source=path)(app, commands, arguments)
+
+
+def _known(content: dict[str, object]) -> dict[str, object]:
+    """The file's sections; what stands in none of them would be passed over in silence."""
+    for name in content.keys() - SECTIONS:
+        words = " and ".join(f"[{section}]" for section in sorted(SECTIONS))
+        raise CycloptsError(msg=f"--config: {name} is unknown; a file has the sections {words}")
+    return content
 
 
 def _content(path: str) -> dict[str, object]:

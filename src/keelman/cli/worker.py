@@ -63,6 +63,10 @@ class Given:
             show_env_var=False,
         ),
     ] = None
+    docker_certs: Annotated[
+        Path | None,
+        _option("The folder with ca.pem, cert.pem, key.pem for an engine that speaks TLS."),
+    ] = None
     config: Annotated[
         Path | None, _option("A TOML file whose [worker] section holds these options.")
     ] = None
@@ -90,7 +94,15 @@ def options(given: Given) -> WorkerOptions:
         keep_ended_tasks=given.keep_ended_tasks,
         log_format=given.log_format,
         docker_host=given.docker_host,
+        docker_certs=given.docker_certs or certs_of_docker(),
     )
+
+
+def certs_of_docker() -> Path | None:
+    """Where Docker's own client looks for certificates, when it is told to use TLS."""
+    if os.environ.get("DOCKER_TLS_VERIFY", "0") in ("", "0"):
+        return None
+    return Path(os.environ.get("DOCKER_CERT_PATH", "~/.docker")).expanduser()
 
 
 def steady_clock() -> Callable[[], float]:

@@ -30,12 +30,18 @@ class Lanes:
         self._early: list[str] = []
 
     async def run(self) -> None:
-        """Run lanes until cancelled."""
-        async with asyncio.TaskGroup() as self._group:
+        """Run lanes until cancelled; from then on nothing starts any more."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
             for task_id in self._early:
                 self.wake(task_id)
             self._early.clear()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
+                for timer in self._timers.values():
+                    timer.cancel()
 
     def wake(self, task_id: str) -> None:
         """Have a task looked at now."""

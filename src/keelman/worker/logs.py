@@ -13,7 +13,13 @@ def configure(form: Literal["auto", "console", "json"]) -> None:
     """Log as JSON lines, or for people; `auto` is for people on a terminal."""
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # The usual one shows local values, which may be secrets of a task.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
         if people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -14,7 +14,7 @@ from aiohttp.web import Request, StreamResponse
 from msgspec import Struct
 
 from keelman import params
-from keelman.api import send
+from keelman.api import cut_off, send
 from keelman.errors import BadField, ContainerGone, KeelmanError, UnknownTask
 from keelman.runtime import LogOptions
 from keelman.task import INT64_MAX, State, Task
@@ -57,8 +57,7 @@ async def send_logs(
         async for chunk in _chunks(worker, task_id, asked):
             await send(response, chunk)
     except (KeelmanError, TimeoutError, ConnectionError):
-        if request.transport is not None:
-            request.transport.abort()
+        cut_off(request)
     return response
 
 
@@ -77,10 +76,8 @@ async def _check(worker: Worker, task: Task, attempt: int | None) -> None:
 
 def source(worker: Worker, task: Task, attempt: int | None) -> str:
     """The id of the container to read; empty while there is none yet. Raises: ContainerGone."""
-    if attempt is None and task.state >= State.RUNNING:
-        container_id = task.container_id
-    else:
-        container_id = _past(worker, task, attempt)
+    present = attempt is None and task.state >= State.RUNNING
+    container_id = (present and task.container_id) or _past(worker, task, attempt)
     if not container_id and (attempt is not None or task.state.ended):
         which = "the task" if attempt is None else f"attempt {attempt}"
         raise ContainerGone(f"{which} has no container")

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import signal
+import ssl
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +33,7 @@ from keelman.worker.worker import Limits, Worker
 
 log = structlog.get_logger(__name__)
 
-USUAL_ENGINE = "unix:///var/run/docker.sock"
-FIRST_CONTACT_SECONDS = 10.0
+FIRST_CONTACT_SECONDS = 5.0
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True):
@@ -44,6 +44,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 5556
     docker_host: str | None = None
+    docker_certs: Path | None = None
     allow_mount: tuple[str, ...] = ()
     start_slots: int = 4
     keep_ended_hours: float = 24.0
@@ -71,7 +72,8 @@ async def serve(
     logs.configure(options.log_format)
     _check_name(options.name)
     store = Store(options.data_dir, new_id)
-    runtime = DockerRuntime(options.name, options.docker_host or USUAL_ENGINE)
+    tls = engine_tls(options.docker_certs) if options.docker_certs else None
+    runtime = DockerRuntime(options.name, options.docker_host, tls=tls)
     try:
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
@@ -83,6 +85,17 @@ async def serve(
     finally:
         await runtime.close()
         store.close()
+
+
+def engine_tls(certs: Path) -> ssl.SSLContext:
+    """What Docker's own client makes of DOCKER_CERT_PATH. Raises: CannotStart."""
+    try:
+        context = ssl.create_default_context(cafile=certs / "ca.pem")
+        context.load_cert_chain(certs / "cert.pem", certs / "key.pem")
+    except OSError as error:
+        words = f"{certs} must hold ca.pem, cert.pem and key.pem for the engine: {error}"
+        raise CannotStart(words) from error
+    return context
 
 
 def _check_name(name: str) -> None:
@@ -123,6 +136,8 @@ async def _answer_until(
             await watch.contacted.wait()
     await api.start()
     log.info("listening", address=f"http://{api.address}:{api.port}", engine=worker.engine_trouble)
+    if not api.on_loopback:
+        log.warning("whoever reaches this address can start containers as root")
     try:
         await told_to_stop.wait()
         log.info("stopping; containers go on running")

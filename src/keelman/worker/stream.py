@@ -7,12 +7,11 @@ refused is refused before the first byte.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from aiohttp.web import Request, StreamResponse
 
 from keelman import params
-from keelman.api import send
+from keelman.api import cut_off, send
 from keelman.errors import EventsGone
 from keelman.events import Entry
 from keelman.task import INT64_MAX
@@ -27,9 +26,13 @@ async def send_events(request: Request, worker: Worker, last_id: str | None) -> 
     response = StreamResponse(headers={"Cache-Control": "no-store"})
     response.content_type = "text/event-stream"
     await response.prepare(request)
-    await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
-    with contextlib.suppress(EventsGone, TimeoutError, ConnectionError):  # it may come back
+    try:
+        await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
         await _pump(response, worker, seq)
+    except EventsGone:  # it is told when it comes back
+        pass
+    except (TimeoutError, ConnectionError):
+        cut_off(request)
     return response
 
 
@@ -60,7 +63,7 @@ def first_seq(worker: Worker, last_id: str | None) -> int:
     seq = params.integer({"since": text}, "since", most=INT64_MAX) or 0
     if log_id not in ("", worker.db.log_id):
         raise EventsGone("that event is of another log; list the tasks anew")
-    if seq > worker.events.last_seq:
+    if seq > worker.db.last_seq():  # a list may tell of it before it is published
         raise EventsGone(f"there is no event {seq} yet; list the tasks anew")
     if seq + 1 < worker.db.first_seq():
         raise EventsGone(f"event {seq + 1} is no longer kept; list the tasks anew")

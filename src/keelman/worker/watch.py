@@ -80,7 +80,7 @@ class Watch:
             await self.worker.db.set_engine_id(found)
 
     def _known(self, task_id: str) -> bool:
-        return self.worker.db.shown(task_id) is not None
+        return self.worker.db.knows(task_id)
 
     async def _mine(self) -> list[Row]:
         rows = await self.worker.runtime.rows()
@@ -115,13 +115,14 @@ class Watch:
             if self.worker.engine_trouble:
                 continue
             try:
-                rows = await self._mine()
-            except EngineError as error:
+                self._wake_doubtful(await self._mine())
+            except (EngineError, CannotRecord) as error:
                 log.warning("list failed", error=error.message)
-                continue
-            self._wake_orphans(rows)
-            for task_id in [*suspects(rows, self.worker.db.live()), *self.worker.queue.waiting()]:
-                self.worker.lanes.wake(task_id)
+
+    def _wake_doubtful(self, rows: list[Row]) -> None:
+        self._wake_orphans(rows)
+        for task_id in [*suspects(rows, self.worker.db.live()), *self.worker.queue.waiting()]:
+            self.worker.lanes.wake(task_id)
 
     async def retire_tasks(self) -> None:
         """Let go of what ended long ago, until cancelled."""

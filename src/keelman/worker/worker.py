@@ -159,11 +159,10 @@ class Worker:
         step = reconcile.step(wish, task, seen, self.clock())
         if step.forget:
             return await self.forget(step.task)
+        self.settle_slot(step, seen)  # before any await: the slot that was seen free is still free
         await self.record(task, step)
-        self.settle_slot(step, seen)
         if step.action is not None:
-            await self.act(step.task, step.action)
-            return self.clock()
+            return await self.act(step.task, step.action)
         return self.clock() if step.task != task else step.wake
 
     async def run_task_safely(self, task_id: str) -> float | None:
@@ -182,12 +181,16 @@ class Worker:
         """Leave a task alone for a while after an error that is a bug, and say so."""
         self._mishaps[task_id] += 1
         log.error("internal_error", task=task_id, times=self._mishaps[task_id], exc_info=error)
-        with contextlib.suppress(CannotRecord):
-            if (task := self.db.get(task_id)) is not None and not task.state.ended:
-                words = f"an error in the worker, which tries again: {error!r}"
-                await self.db.put(task.but(reason=Reason.INTERNAL_ERROR, message=words))
-        wait = policy.BACKOFF_FIRST_SECONDS * 2.0 ** self._mishaps[task_id]
+        self.slots.leave(task_id)
+        with contextlib.suppress(Exception):  # its record may be the very thing that is broken
+            await self._tell_of(task_id, error)
+        wait = policy.BACKOFF_FIRST_SECONDS * 2.0 ** min(self._mishaps[task_id], 20)
         return self.clock() + min(wait, policy.BACKOFF_MOST_SECONDS)
+
+    async def _tell_of(self, task_id: str, error: Exception) -> None:
+        if (task := self.db.get(task_id)) is not None and not task.state.ended:
+            words = f"an error in the worker, which tries again: {error!r}"
+            await self.db.put(task.but(reason=Reason.INTERNAL_ERROR, message=words))
 
     async def look(self, task: Task) -> Seen:
         """What is to be seen of a task, by engine and worker; silence is Unknown."""
@@ -218,6 +221,8 @@ class Worker:
     def _recorded(self, move: Transition | None) -> None:
         if move is None:
             return
+        if not move.to.ended:  # it lives again
+            self.expired.discard(move.task_id)
         self.events.publish(move)
         log.info(
             "transition",
@@ -239,8 +244,8 @@ class Worker:
         else:
             self.slots.leave(step.task.id)
 
-    async def act(self, task: Task, action: Action) -> None:
-        """Carry an action out, and record what its success or its error leaves behind."""
+    async def act(self, task: Task, action: Action) -> float:
+        """Carry an action out, record what it leaves behind, and answer when to look again."""
         try:
             await self._do(task, action)
             after = Step(task=reconcile.done(task, action, self.clock()))
@@ -248,6 +253,7 @@ class Worker:
             log.warning("action failed", task=task.id, action=str(action), error=error.message)
             after = reconcile.failed(task, action, error, self.clock())
         await self.record(task, after)
+        return self.clock() if after.wake is None else after.wake
 
     async def _do(self, task: Task, action: Action) -> None:
         match action:

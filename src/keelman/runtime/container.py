@@ -1,0 +1,301 @@
+"""A Task in the engine's words, and the engine's words as what the worker may know. PURE.
+
+The only module that gives the engine's JSON a meaning (`told` has its shape). It never calls an
+engine and knows no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from keelman.runtime import Row
+from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow, Progress
+from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
+from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
+
+WORKER_LABEL = "keelman.worker"
+TASK_LABEL = "keelman.task"
+ATTEMPT_LABEL = "keelman.attempt"
+GENERATION_LABEL = "keelman.generation"
+SPEC_LABEL = "keelman.spec"
+SPEC_HASH_LABEL = "keelman.spec-hash"
+
+LIVE = frozenset({"running", "paused", "restarting"})
+OVER = frozenset({"exited", "dead"})
+COMMAND_REASONS = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
+
+
+# -- a Task in the engine's words ----------------------------------------------------------------
+
+
+def container_name(worker: str, task_id: str, attempt: int) -> str:
+    """The name of the container of one attempt."""
+    return f"keelman-{worker}-{task_id}-{attempt}"
+
+
+def tagged(image: str) -> str:
+    """An image's name with the tag that is meant when it has none."""
+    return image if re.search(r"[:@][^/]*\Z", image) else f"{image}:latest"
+
+
+def labels_for(worker: str, task: Task, attempt: int) -> dict[str, str]:
+    """Our labels: whose container it is, and the spec it can be rebuilt from.
+
+    Labels are shown to everyone who may list containers, so the values of Env are blanked.
+    """
+    shown = msgspec.structs.replace(task.spec, env=dict.fromkeys(task.spec.env, ""))
+    return {
+        WORKER_LABEL: worker,
+        TASK_LABEL: task.id,
+        ATTEMPT_LABEL: str(attempt),
+        GENERATION_LABEL: str(task.generation),
+        SPEC_LABEL: msgspec.json.encode(shown).decode(),
+        SPEC_HASH_LABEL: task.spec.digest(),
+    }
+
+
+def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
+    """The engine's create body for one attempt of a task; null leaves a choice to the engine."""
+    spec = task.spec
+    return {
+        "Image": spec.image,
+        "Cmd": list(spec.command) or None,
+        "Entrypoint": list(spec.entrypoint) or None,
+        "Env": [f"{key}={value}" for key, value in spec.env.items()],
+        "User": spec.user,
+        "ExposedPorts": {port: {} for port in _ports(spec)},
+        "Labels": spec.labels | labels_for(worker, task, attempt),
+        "StopSignal": spec.stop_signal or None,
+        "StopTimeout": spec.stop_timeout,
+        "HostConfig": _host_config(spec),
+    }
+
+
+def _host_config(spec: Spec) -> dict[str, Any]:
+    return {
+        "NanoCpus": round(spec.cpu * 1e9),
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,  # no swap on top: a limit means what it says
+        "PidsLimit": spec.pids_limit or None,
+        "PortBindings": {
+            # An empty host port is the engine's choice; without an entry nothing is published.
+            port: [{"HostIp": "", "HostPort": spec.port_bindings.get(port, "")}]
+            for port in _ports(spec)
+        },
+        "Mounts": [
+            {"Type": "bind", "Source": at.source, "Target": at.target, "ReadOnly": at.read_only}
+            for at in spec.mounts
+        ],
+        "Init": spec.init or None,
+        "ReadonlyRootfs": spec.read_only_rootfs,
+        "CapAdd": list(spec.cap_add),
+        "CapDrop": list(spec.cap_drop),
+        "NetworkMode": spec.network or None,
+        "RestartPolicy": {"Name": "no"},  # there is one restarter, and it is the worker
+        "AutoRemove": False,
+    }
+
+
+def _ports(spec: Spec) -> list[str]:
+    """The ports to expose: a bound one is exposed too, or the engine would publish nothing."""
+    return list(dict.fromkeys([*spec.exposed_ports, *spec.port_bindings]))
+
+
+# -- whose container it is -----------------------------------------------------------------------
+
+
+class Mark(Struct, frozen=True, kw_only=True):
+    """Whose container it is: what its labels say and its name confirms."""
+
+    worker: str
+    task_id: str
+    attempt: int
+    generation: int = 0
+
+
+def mark_of(names: Iterable[str], labels: Mapping[str, str] | None) -> Mark | None:
+    """Whose container it is; None when the labels are not ours or no name agrees with them.
+
+    `docker commit` copies labels into an image and so into a stranger's containers; names are the
+    engine's, and unique.
+    """
+    try:
+        mark = _labelled(labels or {})
+    except (KeyError, ValueError):
+        return None
+    name = container_name(mark.worker, mark.task_id, mark.attempt)
+    return mark if name in {given.removeprefix("/") for given in names} else None
+
+
+def _labelled(labels: Mapping[str, str]) -> Mark:
+    return Mark(
+        worker=labels[WORKER_LABEL],
+        task_id=labels[TASK_LABEL],
+        attempt=int(labels[ATTEMPT_LABEL]),
+        generation=int(labels[GENERATION_LABEL]),
+    )
+
+
+def owner_of(inspect: Inspect) -> Mark | None:
+    """Whose container an inspect shows."""
+    return mark_of([inspect.name], inspect.config.labels)
+
+
+def row_of(told: object) -> Row | None:
+    """One row of a list; None when it is not ours. Raises: msgspec.ValidationError."""
+    row = msgspec.convert(told, ListRow)
+    mark = mark_of(row.names or (), row.labels)
+    if mark is None:
+        return None
+    return Row(
+        container_id=row.id,
+        worker=mark.worker,
+        task_id=mark.task_id,
+        attempt=mark.attempt,
+        live=row.state in LIVE,
+    )
+
+
+def task_in_event(line: bytes) -> str | None:
+    """The id of the task whose container an event moved. Raises: msgspec.DecodeError."""
+    event = msgspec.json.decode(line, type=Event)
+    if event.action.startswith("exec_"):  # a health check's command moves nothing
+        return None
+    return (event.actor.attributes or {}).get(TASK_LABEL)
+
+
+def trouble_in(line: bytes) -> str:
+    """What went wrong, in a line of a pull's progress. Raises: msgspec.DecodeError."""
+    return msgspec.json.decode(line, type=Progress).error if line.strip() else ""
+
+
+def epoch(text: str) -> float:
+    """An engine's timestamp in seconds since the epoch; 0.0 for none, its zero time, nonsense."""
+    try:
+        return max(datetime.fromisoformat(text).timestamp(), 0.0)
+    except ValueError:
+        return 0.0
+
+
+# -- what the worker may know --------------------------------------------------------------------
+
+
+def body_of(inspect: Inspect, taken: Sequence[str] = ()) -> Body:
+    """What a container is.
+
+    `taken` are those of the host ports it asked for that somebody else holds: the engine's error
+    is words, and words change.
+    """
+    mark = owner_of(inspect)
+    if mark is None:
+        return Unknown(why=f"container {inspect.name} is not ours")
+    match inspect.state.status:
+        case "created":
+            refused = _refused(inspect.state, taken)
+            return Created(container_id=inspect.id, attempt=mark.attempt, refused=refused)
+        case "running" | "paused":
+            return _running(inspect, mark.attempt)
+        case "exited":
+            return _exited(inspect, mark.attempt)
+        case status:
+            return Unknown(why=f"the engine says {status}")
+
+
+def _refused(state: ContainerState, taken: Sequence[str]) -> Refused | None:
+    if not state.error:
+        return None
+    words = state.error.strip()
+    if state.exit_code in COMMAND_REASONS:
+        reason = COMMAND_REASONS[state.exit_code]
+        return Refused(reason=reason, message=words, exit_code=state.exit_code)
+    # Any other code is the engine's own: no process gave it.
+    return Refused(reason=Reason.PORT_TAKEN if taken else Reason.START_REFUSED, message=words)
+
+
+def _running(inspect: Inspect, attempt: int) -> Running:
+    ports = inspect.network_settings.ports or {}
+    published = {
+        port: tuple(HostPort(host_ip=at.host_ip, host_port=at.host_port) for at in bindings)
+        for port, bindings in ports.items()
+        if bindings  # exposed but not published: null
+    }
+    since = epoch(inspect.state.started_at)
+    return Running(
+        container_id=inspect.id,
+        attempt=attempt,
+        since=since,
+        host_ports=published,
+        stop_signal=inspect.config.stop_signal,
+    )
+
+
+def _exited(inspect: Inspect, attempt: int) -> Exited:
+    state = inspect.state
+    return Exited(
+        container_id=inspect.id,
+        attempt=attempt,
+        code=state.exit_code,
+        oom=state.oom_killed,
+        since=epoch(state.started_at),
+        until=_end_of(state),
+    )
+
+
+def _end_of(state: ContainerState) -> float:
+    """Two programs write start and end: of a short run, the end is told as the earlier."""
+    return max(epoch(state.started_at), epoch(state.finished_at))
+
+
+def asked_ports(inspect: Inspect) -> list[tuple[str, int, str]]:
+    """The host ports that a container wants for itself: address, number, protocol."""
+    return [
+        (binding.host_ip, int(binding.host_port), port.rpartition("/")[2])
+        for port, bindings in (inspect.host_config.port_bindings or {}).items()
+        for binding in bindings or ()
+        if binding.host_port.isdecimal() and int(binding.host_port)
+    ]
+
+
+def task_of(inspect: Inspect) -> Task | None:
+    """The Task that a container was made from; None when the container is not ours.
+
+    One that ran and ended has that recorded and is never started again; one that was only created
+    was asked for, and goes on. A spec that differs from its own hash label was written by another
+    version, or changed by hand: what runs is adopted.
+    """
+    mark = owner_of(inspect)
+    spec = _spec_in(inspect.config)
+    if mark is None or spec is None:
+        return None
+    return Task(
+        id=mark.task_id,
+        spec=spec,
+        generation=mark.generation,
+        attempt=mark.attempt,
+        started=mark.attempt,
+        container_id=inspect.id,
+        ending=_adopted(inspect.state) if inspect.state.status in OVER else None,
+    )
+
+
+def _adopted(state: ContainerState) -> Ending:
+    return Ending(why=Why.ADOPTED, since=_end_of(state))
+
+
+def _spec_in(config: Config) -> Spec | None:
+    """The spec of the label, the values of its Env taken from the container itself."""
+    known = {field.encode_name for field in msgspec.structs.fields(Spec)}
+    try:
+        told = msgspec.json.decode((config.labels or {})[SPEC_LABEL], type=dict[str, Any])
+        # A newer worker's label may hold fields that this one does not know.
+        shown = msgspec.convert({key: told[key] for key in told if key in known}, Spec)
+    except (KeyError, msgspec.DecodeError):
+        return None
+    given = dict(pair.split("=", 1) for pair in config.env or () if "=" in pair)
+    return msgspec.structs.replace(shown, env={key: given.get(key, "") for key in shown.env})

@@ -1,0 +1,163 @@
+"""The `Runtime` on an engine in memory: shipped, for tests that need no engine.
+
+It is held to the same contract as `docker` (tests/contract), and gives and reads the same bodies
+and labels. Several runtimes may share one `FakeEngine`, and it outlives them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import assert_never
+
+from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
+from keelman.runtime import LogOptions, Row, container
+from keelman.runtime.fake_container import Line, Program
+from keelman.runtime.fake_engine import FakeEngine
+from keelman.seen import (
+    Absent,
+    Action,
+    Create,
+    Kill,
+    Missing,
+    Present,
+    Pull,
+    Remove,
+    Seen,
+    Signal,
+    Start,
+)
+from keelman.task import Task
+
+__all__ = ["FakeEngine", "FakeRuntime", "Program"]
+
+
+class FakeRuntime:
+    """The `Runtime` of one worker on a `FakeEngine`."""
+
+    def __init__(self, engine: FakeEngine, worker: str) -> None:
+        self._engine = engine
+        self._worker = worker
+
+    async def identity(self) -> str:
+        return await self._engine.ask("identity", lambda: self._engine.identity)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    # -- seeing ----------------------------------------------------------------------------------
+
+    async def look(self, task: Task) -> Seen:
+        return await self._engine.ask("look", lambda: self._look(task))
+
+    async def rows(self) -> list[Row]:
+        return await self._engine.ask("rows", self._rows)
+
+    async def rebuild(self, container_id: str) -> Task | None:
+        return await self._engine.ask("rebuild", lambda: self._rebuild(container_id))
+
+    def _look(self, task: Task) -> Seen:
+        rows = [row for row in self._rows() if (row.worker, row.task_id) == self._owner(task)]
+        if not rows:
+            here = container.tagged(task.spec.image) in self._engine.images
+            return Seen(body=Absent(image=Present() if here else Missing()))
+        *older, newest = sorted(rows, key=lambda row: row.attempt)
+        one = self._engine.containers[newest.container_id]
+        body = container.body_of(one.inspect(), self._engine.taken(one))
+        return Seen(body=body, others=tuple(row.container_id for row in older))
+
+    def _rows(self) -> list[Row]:
+        told = [container.row_of(one.row()) for one in self._engine.containers.values()]
+        return [row for row in told if row is not None]
+
+    def _rebuild(self, container_id: str) -> Task | None:
+        one = self._engine.find(container_id)
+        mark = container.owner_of(one.inspect()) if one else None
+        if one is None or mark is None or mark.worker != self._worker:
+            return None
+        return container.task_of(one.inspect())
+
+    def _owner(self, task: Task) -> tuple[str, str]:
+        return self._worker, task.id
+
+    # -- doing -----------------------------------------------------------------------------------
+
+    async def do(self, task: Task, action: Action) -> None:
+        await self._engine.ask(type(action).__name__.lower(), lambda: self._do(task, action))
+
+    async def pull(self, image: str) -> None:
+        await self._engine.ask("pull", lambda: self._engine.pull(image))
+
+    def _do(self, task: Task, action: Action) -> None:
+        match action:
+            case Create():
+                self._create(task, action.attempt)
+            case Start():
+                self._engine.start(action.container_id)
+            case Signal():
+                self._engine.signal(action.container_id, action.signal)
+            case Kill():
+                self._engine.signal(action.container_id, "SIGKILL")
+            case Remove():
+                self._engine.remove(action.container_id)
+            case Pull():
+                self._engine.pull(action.image)
+            case _:
+                assert_never(action)
+
+    def _create(self, task: Task, attempt: int) -> None:
+        if container.tagged(task.spec.image) not in self._engine.images:
+            raise ImageNotFound(f"no such image: {task.spec.image}")
+        name = container.container_name(self._worker, task.id, attempt)
+        there = self._engine.find(name)
+        if there is None:
+            self._engine.add(name, container.create_body(self._worker, task, attempt))
+            return
+        mark = container.owner_of(there.inspect())
+        if mark is None or (mark.worker, mark.task_id) != self._owner(task):
+            raise NameTaken(f"container {name} is there and is not ours")
+
+    # -- streams ---------------------------------------------------------------------------------
+
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+        engine = self._engine
+        one = await engine.ask("logs", lambda: engine.find(container_id))
+        if one is None:
+            raise ContainerGone(f"no such container: {container_id}")
+        outages = engine.outages
+        at = 0 if options.tail is None else max(len(one.output) - options.tail, 0)
+        while True:
+            while at < len(one.output):
+                at += 1
+                if _wanted(one.output[at - 1], options):
+                    yield one.output[at - 1].text
+            if not (options.follow and one.live):
+                return
+            await self._moved(outages)
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[AsyncIterator[str]]:
+        engine = self._engine
+        at, outages = await engine.ask("changes", lambda: (len(engine.events), engine.outages))
+        async with aclosing(self._task_ids(at, outages)) as ids:
+            yield ids
+
+    async def _task_ids(self, at: int, outages: int) -> AsyncGenerator[str, None]:
+        while True:
+            for worker, task_id in self._engine.events[at:]:
+                at += 1
+                if worker == self._worker:
+                    yield task_id
+            if at == len(self._engine.events):
+                await self._moved(outages)
+
+    async def _moved(self, outages: int) -> None:
+        """Wait until something has moved. Raises: EngineAway when the engine went down since."""
+        if self._engine.outages == outages:
+            await self._engine.moved()
+        if self._engine.outages != outages:
+            raise EngineAway("the stream ended with the engine")
+
+
+def _wanted(line: Line, options: LogOptions) -> bool:
+    return line.time >= options.since and options.stream in ("both", line.stream)

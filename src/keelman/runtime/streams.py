@@ -1,0 +1,43 @@
+"""The engine's endless answers, taken apart as they arrive.
+
+Errors of the connection come out as they are: `docker` translates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import ClientResponse
+
+from keelman.runtime import LogOptions, frames
+from keelman.runtime.frames import Frame
+
+
+async def lines(response: ClientResponse) -> AsyncIterator[bytes]:
+    """The lines of a stream, of any length: an event carries its container's labels."""
+    rest = b""
+    async for received in response.content.iter_any():
+        *whole, rest = (rest + received).split(b"\n")
+        for line in whole:
+            yield line
+
+
+async def output(response: ClientResponse) -> AsyncIterator[Frame]:
+    """The frames of a log. Raises: ValueError when it ends inside of one."""
+    rest = b""
+    async for received in response.content.iter_any():
+        whole, rest = frames.split(rest + received)
+        for frame in whole:
+            yield frame
+    if rest:
+        raise ValueError("it ended inside a frame")
+
+
+def log_query(options: LogOptions) -> dict[str, str]:
+    """The options in the engine's words. It counts `tail` over both streams, then drops one."""
+    asked = ("stdout", "stderr") if options.stream == "both" else (options.stream,)
+    return dict.fromkeys(asked, "1") | {
+        "follow": "1" if options.follow else "0",
+        "tail": "all" if options.tail is None else str(options.tail),
+        "since": f"{options.since:.6f}",
+    }

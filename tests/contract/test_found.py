@@ -1,0 +1,103 @@
+"""What is found on the engine: the rows of all workers, and Tasks rebuilt from containers."""
+
+from __future__ import annotations
+
+import pytest
+
+from keelman.runtime import Row
+from keelman.seen import Exited
+from keelman.task import Empty, Mount, State, Task, Why
+from tests.contract.programs import EXIT_3, SLEEP, TRUE
+from tests.contract.worlds import World, a_task
+
+FULL_SPEC = {
+    "name": "web",
+    "env": {"KEY": "a value = with signs", "EMPTY": "", "SECRET": "s3cret"},
+    "cpu": 0.5,
+    "memory": 64 * 1024 * 1024,
+    "exposed_ports": {"80/tcp": Empty()},
+    "mounts": (Mount(source="/tmp", target="/mnt", read_only=True),),
+    "labels": {"tier": "front"},
+    "restart_policy": "on-failure:3",
+    "stop_timeout": 3,
+    "health_check": {"Type": "http", "Path": "/"},
+}
+
+
+async def rows(world: World) -> list[Row]:
+    """Those of this test's workers: a real engine has other guests."""
+    return [row for row in await world.runtime.rows() if row.worker.startswith(world.worker)]
+
+
+async def test_rows_tell_what_is_there_and_whether_it_lives(world: World) -> None:
+    running, made = a_task(SLEEP), a_task(TRUE)
+    expected = {
+        (await world.started(running, 2), running.id, 2, True),
+        (await world.created(made), made.id, 1, False),
+    }
+    told = await rows(world)
+    assert {(row.container_id, row.task_id, row.attempt, row.live) for row in told} == expected
+
+
+async def test_rows_tell_of_other_workers_too(world: World) -> None:
+    task = a_task(TRUE)
+    container_id = await world.created(task)
+    other = world.runtime_of(f"{world.worker}-2")
+    row = Row(
+        container_id=container_id, worker=world.worker, task_id=task.id, attempt=1, live=False
+    )
+    assert row in await other.rows()
+
+
+async def test_rows_tell_of_no_stranger_and_no_copy(world: World) -> None:
+    await world.stranger(f"keelman-{world.worker}-stranger-1")
+    container_id = await world.created(a_task(TRUE))
+    await world.copy(container_id, f"copy-{world.worker}")
+    assert [row.container_id for row in await rows(world)] == [container_id]
+
+
+async def test_a_running_task_is_rebuilt_whole(world: World) -> None:
+    task = a_task(SLEEP, **FULL_SPEC)
+    task = task.but(generation=7, attempt=4)
+    container_id = await world.started(task, attempt=4)
+    assert await world.runtime.rebuild(container_id) == Task(
+        id=task.id,
+        spec=task.spec,
+        generation=7,
+        state=State.PENDING,
+        attempt=4,
+        started=4,
+        container_id=container_id,
+    )
+
+
+async def test_an_exited_task_is_rebuilt_never_to_be_started_again(world: World) -> None:
+    task = a_task(EXIT_3, restart_policy="always")
+    container_id = await world.started(task)
+    body = await world.seen(task, Exited)
+    rebuilt = await world.runtime.rebuild(container_id)
+    assert rebuilt is not None
+    assert rebuilt.ending is not None
+    assert (rebuilt.ending.why, rebuilt.ending.since) == (Why.ADOPTED, body.until)
+
+
+async def test_a_task_that_was_never_started_is_rebuilt_to_go_on(world: World) -> None:
+    rebuilt = await world.runtime.rebuild(await world.created(a_task(TRUE)))
+    assert rebuilt is not None
+    assert (rebuilt.state, rebuilt.ending) == (State.PENDING, None)
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "a copy", "another worker's", "gone"])
+async def test_what_is_not_ours_is_not_rebuilt(world: World, whose: str) -> None:
+    container_id = await world.created(a_task(TRUE))
+    runtime = world.runtime
+    match whose:
+        case "nobody's":
+            container_id = await world.stranger(f"stranger-{world.worker}")
+        case "a copy":
+            container_id = await world.copy(container_id, f"copy-{world.worker}")
+        case "another worker's":
+            runtime = world.runtime_of(f"{world.worker}-2")
+        case _:
+            container_id = "f" * 64
+    assert await runtime.rebuild(container_id) is None

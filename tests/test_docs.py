@@ -1,0 +1,415 @@
+"""The docs say what the code does: nothing left out, nothing made up."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from keelman import errors
+from keelman.cli import app
+from keelman.errors import KeelmanError
+from keelman.task import EDGES, HostPort, Mount, Reason, State
+from keelman.wire import (
+    ErrorReport,
+    TaskEventIn,
+    TaskIn,
+    TaskReport,
+    TransitionReport,
+    decode_event,
+)
+from keelman.worker.handlers import ROUTES
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "src" / "keelman"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+# -- reading a page ------------------------------------------------------------------------------
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def tables(page: str, heading: str) -> list[list[list[str]]]:
+    """The tables below a heading, up to the next: rows of cells, without their heads."""
+    _, _, rest = f"\n{text_of(page)}".partition(f"\n{heading}\n")
+    assert rest, f"{page} has no heading {heading!r}"
+    here = re.split(r"\n#+ ", rest)[0]
+    blocks = re.findall(r"(?:^\|.*\|\n)+", here + "\n", re.MULTILINE)
+    return [[cells(line) for line in block.splitlines()[2:]] for block in blocks]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def names(rows: list[list[str]], column: int = 0) -> list[str]:
+    """What stands in backticks in a column."""
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row[column])]
+
+
+def same(documented: list[str], real: set[str]) -> None:
+    """Each thing once, none missing, none that is not there."""
+    assert sorted(documented) == sorted(real)
+
+
+# -- the API -------------------------------------------------------------------------------------
+
+
+def test_every_route_is_documented_in_the_order_of_its_table() -> None:
+    """And no route that does not exist."""
+    documented = names(tables("docs/api.md", "## Routes")[0])
+    assert documented == [f"{route.method} {route.path}" for route in ROUTES]
+
+
+def asked(function: str) -> set[str]:
+    """The parameters that a handler's module names where it takes a query apart."""
+    found = re.findall(rf"async def {function}\(.*?(?=\nasync def|\nROUTES)", HANDLERS, re.DOTALL)[
+        0
+    ]
+    call = re.search(r"query\(request, (.*?)\)", found)
+    words = call[1] if call else ""
+    if "output.PARAMETERS" in words:
+        words = re.findall(r"PARAMETERS = \((.*?)\)", text_of("src/keelman/worker/output.py"))[0]
+    return set(re.findall(r'"(\w+)"', words))
+
+
+HANDLERS = text_of("src/keelman/worker/handlers.py")
+
+
+def test_every_query_parameter_is_documented_with_its_route() -> None:
+    """And none that the route would refuse."""
+    rows = tables("docs/api.md", "## Routes")[0]
+    for row, route in zip(rows, ROUTES, strict=True):
+        documented = set(names([row], column=1)) - {"Last-Event-ID"}
+        assert documented == asked(route.handler.__name__), route.path
+
+
+def test_the_parameters_of_logs_have_a_table() -> None:
+    """The one route with many."""
+    same(names(tables("docs/api.md", "## Read a task's output")[0]), asked("get_logs"))
+
+
+def wire_names(*types: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for kind in types for field in msgspec.structs.fields(kind)}
+
+
+def test_every_field_of_a_task_is_documented_once() -> None:
+    """What is asked for, what a manager adds, and what became of it."""
+    wanted, from_manager = tables("docs/api.md", "### What is asked for")
+    (became,) = tables("docs/api.md", "### What became of it")
+    same(names(wanted + from_manager + became), wire_names(TaskIn, TaskReport))
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## TaskEvent", TaskEventIn),
+        ("### Mount", Mount),
+        ("## Transition", TransitionReport),
+    ],
+)
+def test_every_field_is_documented(heading: str, kind: type[msgspec.Struct]) -> None:
+    """Of everything that crosses the wire beside a Task."""
+    same(names(tables("docs/api.md", heading)[0]), wire_names(kind))
+
+
+def test_the_fields_of_a_host_port_are_named() -> None:
+    """In the row of HostPorts."""
+    (row,) = [
+        row for row in tables("docs/api.md", "### What became of it")[0] if "`HostPorts`" in row
+    ]
+    assert wire_names(HostPort) <= set(names([row], column=1))
+
+
+def error_classes() -> Iterator[type[KeelmanError]]:
+    return (
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, KeelmanError)
+    )
+
+
+def test_every_error_code_is_documented_once() -> None:
+    """Those of answers with their status, those that no answer has apart."""
+    answers, others = tables("docs/api.md", "## Errors")
+    same(names(answers) + names(others), {kind.code for kind in error_classes()})
+
+
+def test_error_codes_have_the_status_that_is_documented() -> None:
+    """A code may come from several classes; the one that is answered has this status."""
+    real = {(kind.code, kind.status) for kind in error_classes()}
+    answers, _ = tables("docs/api.md", "## Errors")
+    assert {(names([row])[0], int(row[1])) for row in answers} <= real
+
+
+def test_every_status_of_a_route_belongs_to_an_error() -> None:
+    """Beside those of success."""
+    answers, _ = tables("docs/api.md", "## Errors")
+    known = {row[1] for row in answers} | {"200", "201", "204"}
+    for row in tables("docs/api.md", "## Routes")[0]:
+        assert set(re.findall(r"\b[2-5]\d\d\b", row[2])) <= known
+
+
+# -- states --------------------------------------------------------------------------------------
+
+
+def test_every_state_is_documented_with_its_number() -> None:
+    """In the order of their numbers."""
+    rows = tables("docs/states.md", "# States")[0]
+    documented = [(names([row])[0], int(row[1])) for row in rows]
+    assert documented == [(state.name, state.value) for state in State]
+
+
+def test_every_edge_is_documented_and_no_other() -> None:
+    """The table is the one in the code."""
+    rows = tables("docs/states.md", "## Edges")[0]
+    edges = [f"{before} {after}" for before, after in zip(names(rows), names(rows, 1), strict=True)]
+    same(edges, {f"{before.name} {after.name}" for before, after in EDGES})
+
+
+def test_every_reason_is_documented() -> None:
+    """With what to do about it."""
+    rows = tables("docs/states.md", "## Reasons")[0]
+    documented = [names([row])[0] for row in rows]
+    same(documented, {str(reason) for reason in Reason if reason})
+    assert all(row[2] for row in rows)
+
+
+# -- the command line, the log -------------------------------------------------------------------
+
+
+def worker_options() -> dict[str, tuple[str, ...]]:
+    """Each option of `keelman worker`, and its environment variables."""
+    arguments = app["worker"].assemble_argument_collection()
+    told = {}
+    for argument in arguments:
+        for option in argument.names:
+            if option.startswith("--"):
+                own = "KEELMAN_" + option.removeprefix("--").replace("-", "_").upper()
+                told[option] = tuple(argument.parameter.env_var or (own,))
+    return told
+
+
+def test_every_option_of_the_worker_is_documented() -> None:
+    """With its environment variables."""
+    rows = tables("docs/operations.md", "## Options")[0]
+    documented = {names([row])[0]: tuple(names([row], 1)) for row in rows}
+    assert len(documented) == len(rows)
+    assert documented == worker_options()
+
+
+def test_the_toml_key_of_an_option_is_its_name() -> None:
+    """But for --config, which names the file."""
+    for row in tables("docs/operations.md", "## Options")[0]:
+        (option,) = names([row])
+        assert names([row], 2) == ([] if option == "--config" else [option.removeprefix("--")])
+
+
+def test_the_defaults_that_the_help_tells_are_the_documented_ones() -> None:
+    """The others depend on the machine, and are described."""
+    rows = {
+        names([row])[0]: names([row], 3) for row in tables("docs/operations.md", "## Options")[0]
+    }
+    for argument in app["worker"].assemble_argument_collection():
+        default = argument.field_info.default
+        if argument.name.startswith("--") and default is not None:
+            assert rows[argument.name] == [str(default)], argument.name
+
+
+def test_the_toml_of_the_docs_is_read() -> None:
+    """Every key of it is an option."""
+    (block,) = [
+        body for kind, body in FENCE.findall(text_of("docs/operations.md")) if kind == "toml"
+    ]
+    assert {f"--{key}" for key in tomllib.loads(block)["worker"]} <= worker_options().keys()
+
+
+def test_every_command_is_documented() -> None:
+    """And no command that does not exist."""
+    rows = tables("docs/operations.md", "## Commands")[0]
+    commands = {name for name in app if not name.startswith("-")}
+    same([names([row])[0] for row in rows], {f"keelman {name}" for name in commands})
+
+
+def test_options_named_with_a_command_exist() -> None:
+    """`--wait` of `keelman run`, and the like."""
+    for row in tables("docs/operations.md", "## Commands")[0]:
+        command = names([row])[0].removeprefix("keelman ")
+        arguments = app[command].assemble_argument_collection()
+        real = {option for argument in arguments for option in argument.names}
+        assert {name for name in names([row], 1) if name.startswith("--")} <= real, command
+
+
+def logged() -> set[tuple[str, str]]:
+    """(event, level) of every line that the worker may log, from the source."""
+    found = set()
+    for source in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level),
+                    args=[ast.Constant(value=str(event)), *_],
+                ):
+                    found.add((event, "error" if level == "exception" else level))
+                case _:
+                    pass
+    return found
+
+
+def test_every_log_line_is_documented_with_its_level() -> None:
+    """And no line that is never written."""
+    rows = tables("docs/operations.md", "## Log lines")[0]
+    same([f"{names([row])[0]} {row[1]}" for row in rows], {" ".join(line) for line in logged()})
+
+
+# -- architecture, glossary ----------------------------------------------------------------------
+
+
+def test_every_module_is_in_the_architecture() -> None:
+    """And is called PURE there exactly if it calls itself so."""
+    rows = tables("docs/architecture.md", "## Modules")[0]
+    modules = {
+        str(path.relative_to(SOURCES)): path
+        for path in SOURCES.rglob("*.py")
+        if path != SOURCES / "__init__.py"
+    }
+    same(names(rows), set(modules))
+    for row in rows:
+        docstring = ast.get_docstring(ast.parse(modules[names([row])[0]].read_text())) or ""
+        assert ("PURE" in docstring) == (row[1] == "PURE"), row[0]
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    """Drawn as import-linter has them."""
+    (drawn,) = [
+        body.splitlines()
+        for kind, body in FENCE.findall(text_of("docs/architecture.md"))
+        if kind == "text" and body.startswith("cli\n")
+    ]
+    project = tomllib.loads(text_of("pyproject.toml"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    assert [line.replace("·", "|") for line in drawn] == contract["layers"]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """Those of the worker in the table, those for work on it in a sentence."""
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    needed, (_, _, words) = (
+        {re.split(r"[<>=~]", line)[0] for line in project["dependencies"]},
+        text_of("docs/architecture.md").partition("\n## Dependencies\n"),
+    )
+    rows = tables("docs/architecture.md", "## Dependencies")[0]
+    same([row[0] for row in rows if "`" not in row[0]], needed)
+    for line in project["optional-dependencies"]["dev"]:
+        assert re.split(r"[<>=~]", line)[0] in words
+
+
+def test_the_glossary_has_each_word_once_in_order() -> None:
+    """So that it can be found."""
+    (rows,) = tables("docs/glossary.md", "# Glossary")
+    words = [row[0].strip("*").lower() for row in rows]
+    assert words == sorted(set(words))
+
+
+# -- links, examples -----------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as a link names them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file that is there, and a heading in it."""
+    for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def json_blocks() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+        for number, (kind, body) in enumerate(blocks):
+            if kind == "json":
+                yield f"{page.name} {number}", body
+
+
+ANSWERS: dict[str, type[msgspec.Struct]] = {
+    "HTTPStatusCode": ErrorReport,
+    "Seq": TransitionReport,
+    "State": TaskReport,
+}
+
+
+def check_answer(answer: dict[str, Any]) -> None:
+    """It has every field of its kind and no other; decoding alone would pass over others."""
+    (kind,) = [kind for field, kind in ANSWERS.items() if field in answer]
+    msgspec.convert(answer, kind)
+    assert answer.keys() == wire_names(kind)
+
+
+@pytest.mark.parametrize("block", [pytest.param(body, id=name) for name, body in json_blocks()])
+def test_json_in_the_docs_is_what_the_code_takes_and_gives(block: str) -> None:
+    """A TaskEvent is accepted; an answer has the fields that answers have."""
+    value = json.loads(block)
+    for one in value if isinstance(value, list) else [value]:
+        if "Task" in one:
+            decode_event(json.dumps(one).encode())
+        else:
+            check_answer(one)
+
+
+def test_python_in_the_docs_compiles() -> None:
+    """And there is some."""
+    blocks = [
+        body for page in PAGES for kind, body in FENCE.findall(page.read_text()) if kind == "python"
+    ]
+    assert blocks
+    for body in blocks:
+        compile(body, "docs", "exec")
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_examples_are_accepted(file: Path) -> None:
+    """As they are."""
+    decode_event(file.read_bytes())
+
+
+def test_examples_shown_are_the_files() -> None:
+    """What a page shows of an example is the example."""
+    shown = [json.loads(body) for _, body in json_blocks()]
+    linked = set(
+        itertools.chain(*(re.findall(r"examples/(\w+\.json)\)", text_of(str(p))) for p in PAGES))
+    )
+    assert linked
+    for name in linked:
+        assert json.loads(text_of(f"examples/{name}")) in shown, name
+
+
+def test_nothing_in_the_docs_is_of_this_machine() -> None:
+    """No path of it, no other place that a reader does not have."""
+    for page in PAGES:
+        assert str(ROOT) not in page.read_text(encoding="utf-8")

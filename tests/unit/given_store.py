@@ -1,0 +1,49 @@
+"""Stores, and writes that can be held up."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+import threading
+from pathlib import Path
+
+from keelman.store import FILE_NAME, Store
+
+_NUMBERS = itertools.count(1)
+
+
+def new_id() -> str:
+    """An id that no other call gives."""
+    return f"{next(_NUMBERS):08x}-id"
+
+
+def open_store(directory: Path) -> Store:
+    return Store(directory, new_id)
+
+
+def peek(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    """What another program sees on disk."""
+    with sqlite3.connect(directory / FILE_NAME) as connection:
+        rows = connection.execute(sql).fetchall()
+    connection.close()
+    return rows
+
+
+class Gate:
+    """A write that holds the writer thread until it is opened, so that others gather behind it."""
+
+    def __init__(self) -> None:
+        self._entered = threading.Event()
+        self._opened = threading.Event()
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        self._entered.set()
+        assert self._opened.wait(10), "nobody opened the gate"
+
+    async def reached(self) -> None:
+        """Wait until the writer thread stands at the gate."""
+        assert await asyncio.to_thread(self._entered.wait, 10), "nobody came to the gate"
+
+    def open(self) -> None:
+        self._opened.set()

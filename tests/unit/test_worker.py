@@ -1,0 +1,558 @@
+"""The worker, one step at a time: what it records, what it does, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keelman.errors import (
+    CannotRecord,
+    EngineAway,
+    EngineBusy,
+    EngineError,
+    EngineFailed,
+    EngineUnavailable,
+    Forbidden,
+    UnknownTask,
+)
+from keelman.runtime.fake import FakeRuntime
+from keelman.seen import Action, Create, Kill, Remove, Signal, Start
+from keelman.task import Mount, Reason, State, Task
+from keelman.worker.worker import RECORD_AGAIN_SECONDS, Worker
+from tests.unit.given import TASK_ID
+from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event
+from tests.unit.given_worker import (
+    FAILS,
+    STUBBORN,
+    SUCCEEDS,
+    FusedRuntime,
+    Machine,
+    clock,
+    pass_time,
+    settle,
+    state_of,
+    story,
+)
+from tests.unit.virtual_time import in_virtual_time
+
+PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = State
+
+RUN = an_event()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    machine.close()
+
+
+def runtime_of(worker: Worker) -> FusedRuntime:
+    assert isinstance(worker.runtime, FusedRuntime)
+    return worker.runtime
+
+
+def cannot_write(worker: Worker) -> None:
+    worker.db._store._writer.execute("PRAGMA query_only = ON")
+
+
+def can_write_again(worker: Worker) -> None:
+    worker.db._store._writer.execute("PRAGMA query_only = OFF")
+
+
+# -- one step after another ----------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_task_goes_up_one_action_at_a_time(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    assert state_of(worker) is PENDING
+
+    assert await worker.run_task(TASK_ID) == clock()  # look again at once
+    assert (state_of(worker), machine.engine.live) == (SCHEDULED, [])
+    assert machine.engine.made == [f"keelman-w-{TASK_ID}-1"]
+
+    assert await worker.run_task(TASK_ID) == clock()
+    assert (state_of(worker), len(machine.engine.live)) == (SCHEDULED, 1)
+
+    assert await worker.run_task(TASK_ID) == clock()
+    assert state_of(worker) is RUNNING
+
+    assert await worker.run_task(TASK_ID) is None  # until something happens
+    assert story(worker) == ["PENDING SCHEDULED #1 ", "SCHEDULED RUNNING #1 "]
+    assert machine.engine.starts == machine.engine.made
+
+
+@in_virtual_time
+async def test_a_task_nobody_asked_for_is_nothing_to_do(machine: Machine) -> None:
+    worker = await machine.met()
+    assert await worker.run_task(TASK_ID) is None
+    assert worker.db.get(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_a_stop_signals_waits_for_the_grace_and_kills(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=STUBBORN, stop_timeout=30))
+    await settle(worker)
+    done: list[tuple[str, float]] = []
+    runtime_of(worker).before_doing = lambda _, action: done.append(
+        (type(action).__name__, clock())
+    )
+    await worker.add_task(a_delete())
+    asked_at = clock()
+    await settle(worker)
+    assert done == [("Signal", asked_at), ("Kill", pytest.approx(asked_at + 30))]
+    assert story(worker)[-1] == "RUNNING COMPLETED #1 stopped"
+    assert worker.get_task(TASK_ID).exit_code == 137
+
+
+@in_virtual_time
+async def test_a_failure_is_restarted_after_its_back_off_and_then_failed(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=FAILS, restart_policy="on-failure:2"))
+    for _ in range(4):
+        await settle(worker)
+        await pass_time()
+    again = ["SCHEDULED RUNNING #{}", "RUNNING SCHEDULED #{} exited"]
+    assert [line.strip() for line in story(worker)] == [
+        "PENDING SCHEDULED #1",
+        *(line.format(attempt) for attempt in (1, 2) for line in again),
+        "SCHEDULED RUNNING #3",
+        "RUNNING FAILED #3 exited",
+    ]
+    assert machine.engine.made == [f"keelman-w-{TASK_ID}-{attempt}" for attempt in (1, 2, 3)]
+
+
+@in_virtual_time
+async def test_a_failed_task_tells_its_last_lines(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=FAILS))
+    await settle(worker)
+    await pass_time()
+    await settle(worker)
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.exit_code) == (FAILED, 3)
+    assert task.message == "exited with code 3; its last lines:\nno luck"
+    assert worker.db.transitions(0)[-1].message == task.message
+
+
+@in_virtual_time
+async def test_an_image_that_is_not_here_is_pulled_beside_the_lane(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(image="nginx:2"))
+    assert await worker.run_task(TASK_ID) == clock()  # asks for the pull
+    assert await worker.run_task(TASK_ID) is None  # and waits to be woken
+    pulls = asyncio.create_task(worker.images.run())
+    await pass_time()
+    await settle(worker)
+    assert state_of(worker) is RUNNING
+    pulls.cancel()
+
+
+# -- record, then tell, then act -----------------------------------------------------------------
+
+
+async def a_busy_life(worker: Worker) -> None:
+    """Started, failed, started again, stopped against its will, cleaned away."""
+    await worker.add_task(an_event(command=FAILS, restart_policy="on-failure:1"))
+    for _ in range(3):
+        await settle(worker)
+        await pass_time()
+    await worker.add_task(an_event(command=STUBBORN, stop_timeout=1, event_id=OTHER_EVENT_ID))
+    await settle(worker)
+    await worker.add_task(a_delete())
+    await settle(worker)
+    worker.expired.add(TASK_ID)
+    await settle(worker)
+
+
+@in_virtual_time
+async def test_what_is_done_was_recorded_and_told_before(machine: Machine) -> None:
+    worker = await machine.met()
+    kinds: set[type[Action]] = set()
+
+    def check(task: Task, action: Action) -> None:
+        kinds.add(type(action))
+        assert worker.db.get(TASK_ID) == task
+        assert worker.events.last_seq == worker.db.last_seq()
+        match action:
+            case Create(attempt=attempt):
+                assert (task.state, task.attempt) == (SCHEDULED, attempt)
+            case Start():
+                assert task.started == task.attempt
+            case Signal() | Kill():
+                assert task.ending is not None
+            case _:
+                pass
+
+    runtime_of(worker).before_doing = check
+    await a_busy_life(worker)
+    assert kinds == {Create, Start, Signal, Kill, Remove}
+
+
+@in_virtual_time
+async def test_what_cannot_be_recorded_is_not_done(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    cannot_write(worker)
+    with pytest.raises(CannotRecord):
+        await worker.run_task(TASK_ID)
+    assert machine.engine.made == []
+    assert worker.events.last_seq == 0
+
+    assert await worker.run_task_safely(TASK_ID) == clock() + RECORD_AGAIN_SECONDS
+    can_write_again(worker)
+    await settle(worker)
+    assert state_of(worker) is RUNNING
+
+
+@in_virtual_time
+async def test_a_stop_that_cannot_be_recorded_is_not_signalled(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    await settle(worker)
+    await worker.add_task(a_delete())
+    cannot_write(worker)
+    with pytest.raises(CannotRecord):
+        await worker.run_task(TASK_ID)
+    assert len(machine.engine.live) == 1
+
+
+@in_virtual_time
+async def test_a_wish_that_cannot_be_recorded_is_not_answered(machine: Machine) -> None:
+    worker = await machine.met()
+    cannot_write(worker)
+    with pytest.raises(CannotRecord):
+        await worker.add_task(RUN)
+    with pytest.raises(UnknownTask):
+        worker.get_task(TASK_ID)
+
+
+# -- the engine is away --------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_while_the_engine_is_away_nothing_fails_and_nothing_is_recorded(
+    machine: Machine,
+) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    for steps in range(4):  # wherever it is on its way up
+        before = worker.db.get(TASK_ID), worker.db.last_seq()
+        machine.engine.down()
+        for _ in range(3):
+            wake = await worker.run_task(TASK_ID)
+            assert wake is not None
+            assert wake > clock()
+        assert (worker.db.get(TASK_ID), worker.db.last_seq()) == before, steps
+        machine.engine.up()
+        await worker.run_task(TASK_ID)
+    assert state_of(worker) is RUNNING
+
+
+@pytest.mark.parametrize("verb", ["look", "create", "start", "signal", "kill", "remove"])
+@pytest.mark.parametrize("lost", ["question", "answer"])
+@in_virtual_time
+async def test_a_question_or_an_answer_that_is_lost_changes_no_story(
+    machine: Machine, verb: str, lost: str
+) -> None:
+    worker = await machine.met()
+    if lost == "question":
+        machine.engine.fail_next(verb, EngineAway("no answer"))
+    else:
+        machine.engine.lose_next(verb)
+    await a_busy_life(worker)
+    assert [line.strip() for line in story(worker)] == [
+        "PENDING SCHEDULED #1",
+        "SCHEDULED RUNNING #1",
+        "RUNNING SCHEDULED #1 exited",
+        "SCHEDULED RUNNING #2",
+        "RUNNING FAILED #2 exited",
+        "FAILED SCHEDULED #3",
+        "SCHEDULED RUNNING #3",
+        "RUNNING COMPLETED #3 stopped",
+    ]
+    assert machine.engine.starts == machine.engine.made
+    assert machine.engine.containers == {}
+
+
+@pytest.mark.parametrize(
+    ("verb", "error"),
+    [
+        ("create", EngineAway("no answer")),
+        ("create", EngineBusy("is being made")),
+        ("create", EngineFailed("no space left on device")),
+        ("start", EngineAway("no answer")),
+        ("start", EngineFailed("no space left on device")),
+        ("remove", EngineAway("no answer")),
+        ("remove", EngineBusy("is already in progress")),
+        ("remove", EngineFailed("device or resource busy")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+@in_virtual_time
+async def test_an_engine_in_trouble_is_not_asked_again_at_once(
+    machine: Machine, verb: str, error: EngineError
+) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    if verb != "create":
+        await worker.run_task(TASK_ID)
+    if verb == "remove":
+        await worker.add_task(a_delete())
+    machine.engine.fail_next(verb, error)
+    wake = await worker.run_task(TASK_ID)
+    assert wake is not None
+    assert wake >= clock() + 1
+
+
+@in_virtual_time
+async def test_an_engine_that_fails_again_and_again_fails_the_task_with_its_words(
+    machine: Machine,
+) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    for _ in range(10):
+        machine.engine.fail_next("create", EngineFailed("no space left on device"))
+    await settle(worker)
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.reason) == (FAILED, Reason.ENGINE_ERROR)
+    assert task.message == "no space left on device"
+
+
+@in_virtual_time
+async def test_before_an_engine_was_ever_reached_no_task_is_taken(machine: Machine) -> None:
+    machine.engine.down()
+    worker = machine.worker()
+    with pytest.raises(EngineUnavailable, match="no engine was ever reached"):
+        await worker.add_task(RUN)
+    assert worker.db.shown(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_an_engine_that_was_reached_once_may_be_away_when_a_task_is_sent(
+    machine: Machine,
+) -> None:
+    await machine.met()
+    machine.engine.down()
+    worker = machine.worker()
+    await worker.add_task(RUN)
+    assert state_of(worker) is PENDING
+    with pytest.raises(EngineUnavailable):
+        await worker.check_ready()
+
+
+# -- other containers ----------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_containers_of_older_attempts_are_removed_before_anything_else(
+    machine: Machine,
+) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    await settle(worker)
+    other_hand = FakeRuntime(machine.engine, "w")
+    task = worker.get_task(TASK_ID)
+    await other_hand.do(task, Create(attempt=2))
+    await settle(worker)
+    assert [one.name for one in machine.engine.live] == [f"keelman-w-{TASK_ID}-2"]
+    assert len(machine.engine.containers) == 1
+
+
+@in_virtual_time
+async def test_a_stranger_with_our_name_fails_the_task_and_is_left_alone(machine: Machine) -> None:
+    stranger = machine.engine.stranger(f"keelman-w-{TASK_ID}-1")
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    await settle(worker)
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.reason) == (FAILED, Reason.NAME_TAKEN)
+    assert list(machine.engine.containers) == [stranger]
+
+
+@in_virtual_time
+async def test_what_runs_although_its_task_has_ended_is_stopped(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=SUCCEEDS))
+    await settle(worker)
+    await pass_time()
+    await settle(worker)
+    machine.engine.start(machine.engine.the_container().id)
+    await settle(worker)
+    assert machine.engine.live == []
+    assert state_of(worker) is COMPLETED
+
+
+# -- mounts --------------------------------------------------------------------------------------
+
+
+def mounting(source: Path) -> dict[str, tuple[Mount, ...]]:
+    return {"mounts": (Mount(source=str(source), target="/in"),)}
+
+
+@in_virtual_time
+async def test_a_mount_that_is_not_allowed_is_refused_when_it_is_sent(machine: Machine) -> None:
+    worker = await machine.met()
+    with pytest.raises(Forbidden, match="--allow-mount"):
+        await worker.add_task(an_event(**mounting(Path("/etc"))))  # type: ignore[arg-type]
+    assert worker.db.shown(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_a_link_changed_after_it_was_allowed_is_refused_before_the_create(
+    machine: Machine, tmp_path: Path
+) -> None:
+    link = tmp_path / "allowed" / "link"
+    link.parent.mkdir()
+    link.mkdir()
+    worker = await machine.met(allowed_mounts=(str(link.parent),))
+    await worker.add_task(an_event(**mounting(link)))  # type: ignore[arg-type]
+    link.rmdir()
+    link.symlink_to("/etc")
+    await settle(worker)
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.reason) == (FAILED, Reason.NOT_ALLOWED)
+    assert machine.engine.made == []
+
+
+# -- retention -----------------------------------------------------------------------------------
+
+
+async def ended(machine: Machine) -> Worker:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=FAILS))
+    await settle(worker)
+    await pass_time()
+    await settle(worker)
+    assert state_of(worker) is FAILED
+    return worker
+
+
+@in_virtual_time
+async def test_an_expired_task_goes_container_first(machine: Machine) -> None:
+    worker = await ended(machine)
+    worker.expired.add(TASK_ID)
+    await worker.run_task(TASK_ID)
+    assert machine.engine.containers == {}
+    assert worker.db.get(TASK_ID) is not None
+    await worker.run_task(TASK_ID)
+    assert worker.db.get(TASK_ID) is None
+    assert worker.db.buried(TASK_ID)
+    assert await worker.run_task(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_an_ended_task_that_has_not_expired_keeps_its_container(machine: Machine) -> None:
+    worker = await ended(machine)
+    await settle(worker)
+    assert len(machine.engine.containers) == 1
+
+
+@in_virtual_time
+async def test_a_task_that_expired_and_runs_again_has_its_time_anew(machine: Machine) -> None:
+    worker = await ended(machine)
+    worker.expired.add(TASK_ID)
+    await worker.add_task(an_event(command=FAILS, event_id=OTHER_EVENT_ID))
+    await settle(worker)
+    assert state_of(worker) is RUNNING
+    await pass_time()
+    await settle(worker)
+    assert state_of(worker) is FAILED
+    assert len(machine.engine.containers) == 1
+
+
+@in_virtual_time
+async def test_a_wish_that_comes_while_a_task_is_cleaned_away_keeps_it(machine: Machine) -> None:
+    worker = await ended(machine)
+    worker.expired.add(TASK_ID)
+    await worker.run_task(TASK_ID)  # its container is gone
+    task = worker.get_task(TASK_ID)
+    again = an_event(event_id=OTHER_EVENT_ID)
+    assert json.loads(await worker.add_task(again))["State"] == PENDING
+    assert await worker.forget(task) == clock()
+    await settle(worker)
+    assert state_of(worker) is RUNNING
+
+
+# -- adoption ------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_with_a_new_db_what_runs_is_adopted_whole(machine: Machine) -> None:
+    worker = await machine.met()
+    asked = an_event(
+        command=STUBBORN,
+        env={"SECRET": "s3cret"},
+        restart_policy="always",
+        generation=4,
+        port_bindings={"80/tcp": "8080"},
+    )
+    await worker.add_task(asked)
+    await settle(worker)
+    before = worker.get_task(TASK_ID)
+    machine.lose_db()
+
+    worker = await machine.met()
+    await settle(worker)
+    after = worker.get_task(TASK_ID)
+    kept = ("id", "spec", "generation", "state", "attempt", "container_id", "host_ports")
+    assert {name: getattr(after, name) for name in kept} == {
+        name: getattr(before, name) for name in kept
+    }
+    assert machine.engine.starts == machine.engine.made == [f"keelman-w-{TASK_ID}-1"]
+    await worker.add_task(a_delete())
+    await settle(worker)
+    assert state_of(worker) is COMPLETED
+    assert machine.engine.live == []
+
+
+@pytest.mark.parametrize(
+    ("command", "state"), [(SUCCEEDS, COMPLETED), (FAILS, FAILED)], ids=["exit 0", "exit 3"]
+)
+@in_virtual_time
+async def test_with_a_new_db_what_had_ended_is_recorded_and_never_restarted(
+    machine: Machine, command: tuple[str, ...], state: State
+) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event(command=command, restart_policy="always"))
+    await settle(worker)
+    machine.lose_db()
+    await pass_time()
+    worker = await machine.met()
+    await settle(worker)
+    assert state_of(worker) is state
+    assert [line.split(" #")[0] for line in story(worker)] == [
+        *("PENDING SCHEDULED", "SCHEDULED RUNNING", f"RUNNING {state.name}")
+    ]
+    assert len(machine.engine.starts) == 1
+
+
+@in_virtual_time
+async def test_what_is_left_of_a_task_that_was_cleaned_away_is_removed(machine: Machine) -> None:
+    worker = await ended(machine)
+    await worker.db.forget(worker.get_task(TASK_ID), clock())
+    for row in await worker.runtime.rows():
+        assert await worker.adopt(row) is None
+    assert machine.engine.containers == {}
+    assert worker.db.get(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_another_engine_is_refused_and_nothing_vanishes(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    await settle(worker)
+    machine.engine.identity = "OTHER"
+    machine.engine.containers.clear()
+    with pytest.raises(EngineAway, match="another engine is here, OTHER"):
+        await machine.met()
+    worker = machine.worker()
+    assert await worker.run_task(TASK_ID) == clock() + 1
+    assert state_of(worker) is RUNNING
