@@ -102,7 +102,7 @@ class Machine:
         async with self.session.get("/readyz") as response:
             return response.status == 200
 
-    async def send(self, task_id: str = "", **fields: Any) -> str:
+    async def send(self, task_id: str = "", /, **fields: Any) -> str:
         """Send a task; returns its id once it is acknowledged."""
         task_id = task_id or str(uuid.uuid4())
         task = {"ID": task_id, "Name": "test", "Image": IMAGE, **fields}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -80,7 +81,7 @@ async def test_what_ended_while_the_worker_was_dead_is_told(machine: Machine) ->
 
 async def test_without_its_db_a_worker_adopts_what_runs(machine: Machine) -> None:
     await machine.start()
-    secret = {"Env": {"SECRET": "s3cret"}, "Labels": {"app": "one"}}
+    secret: dict[str, Any] = {"Env": {"SECRET": "s3cret"}, "Labels": {"app": "one"}}
     runs = await machine.send(Command=SLEEPS, StopTimeout=1, **secret)
     over = await machine.send(Command=["false"], RestartPolicy="on-failure:1")
     container = (await machine.task(runs, wait="running"))["ContainerID"]

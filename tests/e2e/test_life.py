@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ async def test_a_failure_tells_its_code_and_its_last_words(machine: Machine) -> 
     ],
 )  # fmt: skip
 async def test_what_cannot_run_fails_and_says_why(
-    machine: Machine, fields: dict[str, object], reason: str
+    machine: Machine, fields: dict[str, Any], reason: str
 ) -> None:
     task_id = await machine.send(**fields)
     task = await machine.task(task_id, wait="ended")
