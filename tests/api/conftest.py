@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,6 +38,14 @@ PROGRAMS: dict[tuple[str, ...], Program] = {
 }
 
 
+BEGAN = time.time() - time.monotonic()
+
+
+def steady_clock() -> float:
+    """Seconds since the epoch."""
+    return BEGAN + time.monotonic()
+
+
 class Answer(Struct, frozen=True):
     """What came back."""
 
@@ -61,16 +70,16 @@ class Answer(Struct, frozen=True):
 class Served:
     """The worker, its world and a client of it."""
 
-    def __init__(self, directory: Path, allowed_mounts: tuple[str, ...] = ()) -> None:
-        began = time.time() - time.monotonic()
-        clock = lambda: began + time.monotonic()  # noqa: E731
-        self.engine = FakeEngine(clock, programs=PROGRAMS, images=[IMAGE])
+    def __init__(self, directory: Path, engine: FakeEngine, **limits: Any) -> None:
+        self.engine = engine
         self.store = Store(directory, lambda: str(uuid4()))
+        # No test here pulls the plug, and a sync for each would take most of their time.
+        self.store._writer.execute("PRAGMA synchronous = OFF")
         self.worker = Worker(
             store=self.store,
             runtime=FakeRuntime(self.engine, NAME),
-            clock=clock,
-            limits=Limits(start_slots=64, allowed_mounts=allowed_mounts),
+            clock=steady_clock,
+            limits=Limits(start_slots=64, **limits),
         )
         self.watch = Watch(self.worker, NAME, lambda engine_id: None)
         self.api = Api("127.0.0.1", 0, self.worker, ROUTES)
@@ -105,7 +114,7 @@ class Served:
     # -- asking ----------------------------------------------------------------------------------
 
     async def ask(self, method: str, path: str, **how: Any) -> Answer:
-        async with self.session.request(method, path, **how) as response:
+        async with asyncio.timeout(20), self.session.request(method, path, **how) as response:
             return await answer_of(response)
 
     async def get(self, path: str) -> Answer:
@@ -179,9 +188,23 @@ def plain_log() -> None:
     )
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    served = Served(tmp_path)
+@asynccontextmanager
+async def serving(directory: Path, engine: FakeEngine, **limits: Any) -> AsyncIterator[Served]:
+    """While it is entered, a worker on this directory and this engine answers."""
+    served = Served(directory, engine, **limits)
     await served.start()
-    yield served
-    await served.stop()
+    try:
+        yield served
+    finally:
+        await served.stop()
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(steady_clock, programs=PROGRAMS, images=[IMAGE])
+
+
+@pytest.fixture
+async def served(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[Served]:
+    async with serving(tmp_path, engine) as served:
+        yield served

@@ -14,9 +14,11 @@ PATIENCE_SECONDS = 20.0
 
 
 async def more(response: ClientResponse) -> bytes:
-    """What comes next; nothing at the end."""
+    """What comes next."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await response.content.readany()
+        chunk = await response.content.readany()
+    assert chunk, "it has ended"
+    return chunk
 
 
 async def the_rest(response: ClientResponse) -> bytes:
@@ -63,16 +65,17 @@ async def test_an_ended_tasks_output_is_kept(served: Served) -> None:
 
 
 async def test_a_task_that_has_no_container_yet_has_no_output_yet(served: Served) -> None:
-    served.engine.latency["look"] = 0.2
+    served.engine.down()
     task_id = await served.run("talk")
     answer = await served.get(f"/tasks/{task_id}/logs")
     assert (answer.status, answer.body) == (200, b"")
 
 
 async def test_whoever_follows_from_before_the_start_gets_everything(served: Served) -> None:
-    served.engine.latency["look"] = 0.05
+    served.engine.down()
     task_id = await served.run("talk")
     async with served.session.get(f"/tasks/{task_id}/logs?follow=1") as response:
+        served.engine.up()
         text = b""
         while len(text) < len(b"one\ntwo\nthree\n"):
             text += await more(response)

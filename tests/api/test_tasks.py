@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.conftest import IMAGE, Served, an_event
+from keelman.runtime.fake import FakeEngine
+from tests.api.conftest import IMAGE, Served, an_event, serving
 
 BOTH_ENDS = pytest.mark.parametrize("end", ["", "/"], ids=["no slash", "slash"])
 
@@ -142,19 +143,20 @@ async def test_every_conflict_is_a_409_with_its_code_and_changes_nothing(
 
 
 @pytest.mark.parametrize("where", ["inside", "outside"])
-async def test_only_a_mount_that_the_operator_allowed_is_taken(tmp_path: Path, where: str) -> None:
+async def test_only_a_mount_that_the_operator_allowed_is_taken(
+    tmp_path: Path, engine: FakeEngine, where: str
+) -> None:
     for name in ("data", "inside", "outside"):
         (tmp_path / name).mkdir()
-    served = Served(tmp_path / "data", allowed_mounts=(str(tmp_path / "inside"),))
-    await served.start()
     mount = {"Source": str(tmp_path / where), "Target": "/in", "ReadOnly": True}
-    answer = await served.post(an_event(Mounts=[mount]))
+    allowed = (str(tmp_path / "inside"),)
+    async with serving(tmp_path / "data", engine, allowed_mounts=allowed) as served:
+        answer = await served.post(an_event(Mounts=[mount]))
     if where == "inside":
         assert (answer.status, answer.json["Mounts"]) == (201, [mount])
     else:
         assert answer.is_error(403, "not_allowed")
         assert "Task.Mounts.Source" in answer.json["Message"]
-    await served.stop()
 
 
 # -- GET /tasks ----------------------------------------------------------------------------------
@@ -275,9 +277,10 @@ async def test_a_stop_of_an_ended_task_is_204_and_changes_nothing(
 
 
 async def test_a_task_that_has_not_begun_can_be_stopped(served: Served) -> None:
-    served.engine.latency["look"] = 0.2
+    served.engine.down()
     task_id = await served.run()
     assert (await served.delete(f"/tasks/{task_id}")).status == 204
+    served.engine.up()
     assert (await served.until(task_id, "ended"))["Reason"] == "stopped"
     assert served.engine.containers == {}
 
@@ -318,7 +321,7 @@ async def test_a_tasks_history_is_a_list_of_its_transitions(served: Served, end:
 
 
 async def test_a_task_that_was_just_sent_has_no_history_yet(served: Served) -> None:
-    served.engine.latency["look"] = 0.2
+    served.engine.down()
     task_id = await served.run()
     assert (await served.get(f"/tasks/{task_id}/transitions")).json == []
 

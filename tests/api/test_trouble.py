@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from aiohttp import ClientSession
 from keelman import api
 from keelman.api import Api
 from keelman.errors import CannotStart
-from keelman.task import TaskEvent
+from keelman.runtime.fake import FakeEngine
+from keelman.task import Task, TaskEvent
 from keelman.worker.handlers import ROUTES
-from tests.api.conftest import Served, an_event, answer_of, until
+from tests.api.conftest import Served, an_event, answer_of, serving, until
 from tests.api.listening import listening
 from tests.api.raw import HEAD, raw
 from tests.unit.given_store import Gate
@@ -68,16 +68,16 @@ async def test_while_the_engine_is_away_it_is_alive_and_not_ready(served: Served
         assert (await served.until(one, "ended"))["State"] == 3
 
 
-async def test_a_worker_that_never_met_its_engine_takes_no_task(tmp_path: Path) -> None:
-    served = Served(tmp_path)
-    served.engine.down()
-    await served.start()
-    assert (await served.post(an_event())).is_error(503, "engine_unavailable")
-    assert (await served.get("/tasks")).json == []
-    served.engine.up()
-    await until_ready(served, 200)
-    assert (await served.post(an_event())).status == 201
-    await served.stop()
+async def test_a_worker_that_never_met_its_engine_takes_no_task(
+    tmp_path: Path, engine: FakeEngine
+) -> None:
+    engine.down()
+    async with serving(tmp_path, engine) as served:
+        assert (await served.post(an_event())).is_error(503, "engine_unavailable")
+        assert (await served.get("/tasks")).json == []
+        engine.up()
+        await until_ready(served, 200)
+        assert (await served.post(an_event())).status == 201
 
 
 # -- it cannot record ----------------------------------------------------------------------------
@@ -192,28 +192,37 @@ async def test_a_listener_that_goes_is_let_go_of(served: Served) -> None:
 # -- the end -------------------------------------------------------------------------------------
 
 
+def when_asked(served: Served, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once somebody asks for a task."""
+    get_task, asked = served.worker.get_task, asyncio.Event()
+
+    def watched(task_id: str) -> Task:
+        asked.set()
+        return get_task(task_id)
+
+    monkeypatch.setattr(served.worker, "get_task", watched)
+    return asked
+
+
 async def test_it_stops_with_streams_and_waits_open_and_leaves_its_containers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "SHUTDOWN_SECONDS", 0.1)
-    served = Served(tmp_path)
-    await served.start()
-    task_id = await served.is_running("talk")
-
-    async with (
-        listening(served) as listener,
-        served.session.get(f"/tasks/{task_id}/logs?follow=1") as logs,
-    ):
-        await logs.content.readany()
-        waiting = asyncio.create_task(served.get(f"/tasks/{task_id}?wait=ended&timeout=3600"))
-        await until(lambda: served.connections == 3)
-        served.worker.events.close()
-        async with asyncio.timeout(20):
+    async with serving(tmp_path, engine) as served, asyncio.timeout(20):
+        task_id = await served.is_running("talk")
+        async with (
+            listening(served) as listener,
+            served.session.get(f"/tasks/{task_id}/logs?follow=1") as logs,
+        ):
+            await logs.content.readany()
+            asked = when_asked(served, monkeypatch)
+            waiting = asyncio.create_task(served.get(f"/tasks/{task_id}?wait=ended&timeout=3600"))
+            await asked.wait()
+            served.worker.events.close()
             await served.api.stop()
             assert await listener.block() == {}  # the stream has ended
-            assert (await waiting).status == 200  # with what is: it is still running
-    assert all(one.live for one in served.engine.containers.values())
-    await served.stop()
+            assert (await waiting).json["State"] == 2  # it is told what is
+    assert [one.live for one in engine.containers.values()] == [True]
 
 
 async def test_a_taken_port_is_found_before_anything_is_set_in_motion(served: Served) -> None:
@@ -228,20 +237,16 @@ async def test_an_address_that_is_not_ours_is_cannot_start(served: Served, addre
         Api(address, 0, served.worker, ROUTES).bind()
 
 
-async def test_what_is_kept_is_there_for_the_next_worker(tmp_path: Path) -> None:
-    served = Served(tmp_path)
-    await served.start()
+async def test_what_is_kept_is_there_for_the_next_worker(
+    tmp_path: Path, engine: FakeEngine
+) -> None:
     event = an_event(Command=["true"])
-    first = await served.post(event)
-    await served.until(event["Task"]["ID"], "ended")
-    last_id = (await served.get("/tasks")).headers["Last-Event-ID"]
-    await served.stop()
-
-    again = Served(tmp_path)
-    again.engine = served.engine
-    again.worker.runtime = served.worker.runtime
-    await again.start()
-    assert (await again.post(event)).body == first.body
-    assert json.loads((await again.get("/tasks")).body)[0]["State"] == 3
-    assert (await again.get("/tasks")).headers["Last-Event-ID"] == last_id
-    await again.stop()
+    async with serving(tmp_path, engine) as served:
+        first = await served.post(event)
+        await served.until(event["Task"]["ID"], "ended")
+        listed = await served.get("/tasks")
+    async with serving(tmp_path, engine) as served:
+        assert (await served.post(event)).body == first.body
+        again = await served.get("/tasks")
+    assert again.body == listed.body
+    assert again.headers["Last-Event-ID"] == listed.headers["Last-Event-ID"]

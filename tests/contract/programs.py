@@ -16,7 +16,7 @@ EXIT_3 = script("exit 3")
 # As the first process of a container, what handles no signal ignores it.
 SLEEP = ("sleep", "300")
 # Obeys TERM, and says when it can: before that, TERM would find no handler.
-OBEDIENT = script("trap 'exit 143' TERM; echo ready; sleep 300 & wait")
+OBEDIENT = script("trap 'echo bye; exit 143' TERM; echo ready; sleep 300 & wait")
 STUBBORN = script("trap '' TERM; echo ready; while :; do sleep 1; done")
 TALK = script("echo one; echo two >&2; echo three; echo four >&2")
 MEMORY_HOG = ("tail", "/dev/zero")
@@ -27,7 +27,7 @@ PROGRAMS: dict[tuple[str, ...], Program] = {
     TRUE: Program(seconds=0),
     EXIT_3: Program(seconds=0, exit_code=3),
     SLEEP: Program(ignores=frozenset({"SIGTERM"})),
-    OBEDIENT: Program(output=(("stdout", b"ready\n"),)),
+    OBEDIENT: Program(output=(("stdout", b"ready\n"),), last_words=(("stdout", b"bye\n"),)),
     STUBBORN: Program(output=(("stdout", b"ready\n"),), ignores=frozenset({"TERM"})),
     TALK: Program(
         seconds=0,

@@ -120,6 +120,16 @@ async def test_two_tasks_cannot_hold_one_port(world: World) -> None:
     assert body.refused.reason is Reason.PORT_TAKEN
 
 
+async def test_a_port_is_free_again_when_its_holder_has_ended(world: World) -> None:
+    with world.held_port() as port:
+        pass
+    first, second = (a_task(SLEEP, port_bindings={"80/tcp": str(port)}) for _ in range(2))
+    await world.runtime.do(first, Kill(container_id=await world.started(first)))
+    await world.seen(first, Exited)
+    await world.started(second)
+    assert isinstance((await world.runtime.look(second)).body, Running)
+
+
 async def test_a_refused_start_can_be_tried_again(world: World) -> None:
     with world.held_port() as port:
         task = a_task(SLEEP, port_bindings={"80/tcp": str(port)})

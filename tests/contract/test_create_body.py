@@ -130,6 +130,13 @@ async def test_with_init_a_first_process_ends_on_its_stop_signal(docker: DockerW
     assert (await docker.seen(task, Exited)).code == 143
 
 
+async def test_a_running_one_tells_its_images_stop_signal(docker: DockerWorld) -> None:
+    image = await docker.image_with(StopSignal="SIGUSR1")
+    task = a_task(SLEEP, image=image)
+    await docker.started(task)
+    assert (await docker.seen(task, Running)).stop_signal == "SIGUSR1"
+
+
 async def test_a_paused_container_still_runs_and_gets_its_signals(docker: DockerWorld) -> None:
     task = a_task(SLEEP)
     container_id = await docker.started(task)

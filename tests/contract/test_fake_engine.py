@@ -158,6 +158,15 @@ async def test_an_unknown_command_runs_until_a_signal_ends_it(world: FakeWorld) 
     assert body.code == 143
 
 
+async def test_what_is_stuck_outlives_kill_and_removal(world: FakeWorld) -> None:
+    world.engine.programs["serve",] = Program(ignores=frozenset({"KILL"}))
+    container_id = await world.started(TASK)
+    await _do(world, "kill", container_id)
+    with pytest.raises(EngineFailed):
+        await _do(world, "remove", container_id)
+    assert isinstance((await world.runtime.look(TASK)).body, Running)
+
+
 async def test_a_program_takes_the_loops_time(world: FakeWorld) -> None:
     world.engine.programs["serve",] = Program(seconds=0.02, exit_code=9)
     await world.started(TASK)

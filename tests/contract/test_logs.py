@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from keelman.errors import ContainerGone
 from keelman.runtime import LogOptions
-from keelman.seen import Exited, Kill, Remove
+from keelman.seen import Action, Exited, Kill, Remove, Signal
 from tests.contract.programs import OBEDIENT, TALK, TRUE
 from tests.contract.worlds import PATIENCE_SECONDS, World, a_task
 
@@ -69,15 +70,31 @@ async def test_since_leaves_out_what_is_older(world: World) -> None:
     assert await read(world, container_id, LogOptions(since=body.until + 1)) == []
 
 
-async def test_following_ends_with_the_container(world: World) -> None:
+@pytest.mark.parametrize(
+    ("ending", "lines"),
+    [
+        (lambda one: Signal(container_id=one, signal="SIGTERM"), [b"ready\n", b"bye\n"]),
+        (lambda one: Kill(container_id=one), [b"ready\n"]),
+    ],
+    ids=["signal", "kill"],
+)
+async def test_following_goes_on_until_the_container_ends(
+    world: World, ending: Callable[[str], Action], lines: list[bytes]
+) -> None:
     task = a_task(OBEDIENT)
-    container_id = await world.started(task)
-    lines = []
+    container_id = await world.ready(task)
+    told = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         async for piece in world.runtime.logs(container_id, LogOptions(follow=True)):
-            lines.append(piece)
-            await world.runtime.do(task, Kill(container_id=container_id))
-    assert lines == [b"ready\n"]
+            told.append(piece)
+            if len(told) == 1:
+                await world.runtime.do(task, ending(container_id))
+    assert told == lines
+
+
+async def test_without_following_what_runs_is_read_to_its_end(world: World) -> None:
+    container_id = await world.ready(a_task(OBEDIENT))
+    assert await read(world, container_id, LogOptions()) == [b"ready"]
 
 
 async def test_following_ends_with_a_removed_container(world: World) -> None:

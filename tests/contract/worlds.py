@@ -176,13 +176,21 @@ class DockerWorld(World):
         return await self._made(name, IMAGE)
 
     async def copy(self, container_id: str, name: str) -> str:
-        repository = f"keelman-test-{uuid4().hex[:12]}"
-        await self.docker.containers.container(container_id).commit(repository=repository, tag="1")
-        self._images.append(f"{repository}:1")
-        return await self._made(name, f"{repository}:1")
+        return await self._made(name, await self._committed(container_id))
 
-    async def _made(self, name: str, image: str) -> str:
-        body: dict[str, Any] = {"Image": image, "Labels": {"test.world": self.worker}}
+    async def image_with(self, **config: str) -> str:
+        """The image with other words in its config; its name."""
+        return await self._committed(await self._made(f"base-{self.worker}", IMAGE, **config))
+
+    async def _committed(self, container_id: str) -> str:
+        repository = f"keelman-test-{uuid4().hex[:12]}"
+        base = self.docker.containers.container(container_id)
+        await base.commit(repository=repository, tag="1")
+        self._images.append(f"{repository}:1")
+        return f"{repository}:1"
+
+    async def _made(self, name: str, image: str, **config: str) -> str:
+        body: dict[str, Any] = {"Image": image, "Labels": {"test.world": self.worker}, **config}
         return str((await self.docker.containers.create(body, name=name)).id)
 
     async def exists(self, container_id: str) -> bool:

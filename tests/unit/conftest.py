@@ -10,6 +10,7 @@ import structlog
 
 from keelman.store import Store
 from tests.unit.given_store import open_store
+from tests.unit.given_worker import Machine
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,6 +23,13 @@ def plain_log() -> None:
             structlog.processors.KeyValueRenderer(),
         ]
     )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    machine.close()
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from keelman.store import FILE_NAME, Store
 
+ALL_KEYS = "SELECT key FROM meta WHERE key LIKE 'k%' ORDER BY key"
 _NUMBERS = itertools.count(1)
 
 
@@ -28,6 +30,18 @@ def peek(directory: Path, sql: str) -> list[tuple[object, ...]]:
         rows = connection.execute(sql).fetchall()
     connection.close()
     return rows
+
+
+def put(key: str, value: object = 1) -> Callable[[sqlite3.Connection], str]:
+    def write(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+        return key
+
+    return write
+
+
+def keys(store: Store) -> list[str]:
+    return [key for (key,) in store.read(ALL_KEYS)]
 
 
 class Gate:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from keelman.task import Spec, State, TaskEvent
 from tests.unit.given import TASK_ID, a_spec
 
 EVENT_ID = "6be4cb6b-61d1-40cb-bc7b-9cacefefa60c"
 OTHER_EVENT_ID = "6be4cb6b-61d1-40cb-bc7b-9cacefefa60d"
+
+
+def an_id(number: int) -> str:
+    """One of many UUIDs, told apart by a number above 0."""
+    return str(UUID(int=number))
 
 
 def a_body(*, task: dict[str, Any] | None = None, **event: Any) -> bytes:

@@ -19,6 +19,7 @@ from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
 from tests.unit.given import NOW, TASK_ID
 from tests.unit.given_store import new_id
+from tests.unit.given_wire import an_event, an_id
 from tests.unit.virtual_time import the_loop, thread_at_work
 
 T = TypeVar("T")
@@ -217,3 +218,14 @@ def story(worker: Worker, task_id: str = TASK_ID) -> list[str]:
     """A task's Transitions in short, as one attempt's moves after another."""
     moves = worker.db.transitions(0, task_id=task_id)
     return [f"{move.from_.name} {move.to.name} #{move.attempt} {move.reason}" for move in moves]
+
+
+async def send(worker: Worker, *numbers: int, command: tuple[str, ...] = ()) -> None:
+    """Have tasks run that are told apart by a number."""
+    for number in numbers:
+        event_id = an_id(10_000 + number)
+        await worker.add_task(an_event(task_id=an_id(number), event_id=event_id, command=command))
+
+
+def states(worker: Worker, *numbers: int) -> list[State]:
+    return [state_of(worker, an_id(number)) for number in numbers]

@@ -9,6 +9,7 @@ from keelman.seen import (
     Action,
     Create,
     Created,
+    Exited,
     Kill,
     Pull,
     Pulling,
@@ -87,11 +88,14 @@ def check_truth(wish: Wish | None, before: Task, seen: Seen, after: Step) -> Non
     if isinstance(seen.body, Unknown):
         assert (after.task, move, after.action) == (before, None, None)
         assert after.wake is not None
+    elif seen.others:
+        assert (move, after.action) == (None, Remove(container_id=seen.others[0]))
     if move is not None and move.to is State.COMPLETED:
         assert not isinstance(seen.body, Running | Unknown)
         assert before.state is State.RUNNING or is_ending(wish, before)
     if move is not None and move.to is State.RUNNING:
-        assert not isinstance(seen.body, Absent | Created | Unknown)
+        assert isinstance(seen.body, Running | Exited)
+        assert seen.body.attempt == after.task.attempt
     if after.forget:
         assert before.state.ended
         assert isinstance(seen.body, Absent)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelman.runtime import Row
@@ -304,6 +304,7 @@ def test_a_timestamp_is_seconds_since_the_epoch_or_nothing(text: str, seconds: f
     assert epoch(text) == pytest.approx(seconds, abs=1e-6)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text())
 def test_no_timestamp_is_too_strange(text: str) -> None:
     assert epoch(text) >= 0
@@ -371,6 +372,7 @@ def test_a_copys_task_is_none() -> None:
 text = st.characters(codec="utf-8", exclude_characters="\0")
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.dictionaries(st.text(text.filter(lambda one: one != "="), min_size=1), st.text(text)))
 def test_any_env_comes_back(env: dict[str, str]) -> None:
     task = TASK.but(spec=Spec(image="i", env=env))

@@ -7,7 +7,6 @@ import json
 import sqlite3
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -19,7 +18,7 @@ from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task, Transition
 from tests.unit.given import NOW, TASK_ID, a_task
 from tests.unit.given_store import open_store
-from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event
+from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event, an_id
 
 PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = State
 
@@ -32,10 +31,6 @@ def db(store: Store) -> Db:
 @pytest.fixture
 def queue(store: Store) -> Queue:
     return Queue(store)
-
-
-def an_id(number: int) -> str:
-    return str(UUID(int=number))
 
 
 def numbered(number: int, state: State = RUNNING, **known: Any) -> Task:

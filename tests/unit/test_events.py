@@ -105,10 +105,11 @@ async def test_closing_ends_whoever_waits_and_whoever_comes_later(db: Db) -> Non
     news = asyncio.create_task(events.news())
     await asyncio.sleep(0)
     events.close()
-    assert await asyncio.gather(*waiting) == [[], []]
-    await news
-    await events.news()
-    assert await events.after(0) == []
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*waiting) == [[], []]
+        await news
+        await events.news()
+        assert await events.after(0) == []
 
 
 async def test_what_was_published_before_closing_is_still_given(db: Db) -> None:

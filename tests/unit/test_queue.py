@@ -6,7 +6,6 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -26,7 +25,7 @@ from keelman.store import Store
 from keelman.task import State, TaskEvent
 from tests.unit.given import NOW, TASK_ID, a_task, a_wish
 from tests.unit.given_store import open_store
-from tests.unit.given_wire import EVENT_ID, OTHER_EVENT_ID, a_delete, an_event
+from tests.unit.given_wire import EVENT_ID, OTHER_EVENT_ID, a_delete, an_event, an_id
 
 RUN = an_event()
 STOP = an_event(State.COMPLETED, event_id=OTHER_EVENT_ID)
@@ -45,10 +44,6 @@ def db(store: Store) -> Db:
 def told(answer: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = json.loads(answer)
     return fields
-
-
-def an_id(number: int) -> str:
-    return str(UUID(int=number))
 
 
 # -- one event, one answer -----------------------------------------------------------------------

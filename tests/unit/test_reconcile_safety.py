@@ -56,7 +56,7 @@ SCRIPTS = st.lists(
 )
 
 
-@settings(REPEATABLE, max_examples=600)
+@settings(REPEATABLE, max_examples=400)
 @given(world=WORLDS, script=SCRIPTS)
 def test_whatever_goes_wrong_the_invariants_hold_and_a_stop_ends_it(
     world: World, script: list[str]

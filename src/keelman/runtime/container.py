@@ -225,11 +225,10 @@ def _running(inspect: Inspect, attempt: int) -> Running:
         for port, bindings in ports.items()
         if bindings  # exposed but not published: null
     }
-    since = epoch(inspect.state.started_at)
     return Running(
         container_id=inspect.id,
         attempt=attempt,
-        since=since,
+        since=epoch(inspect.state.started_at),
         host_ports=published,
         stop_signal=inspect.config.stop_signal,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -24,13 +24,15 @@ class Program(Struct, frozen=True, kw_only=True):
     """What a command does when it is run.
 
     It writes its output at once, runs for `seconds` (None: for ever) and ends with `exit_code`, or
-    as out of memory when it is a `hog`. Signals that it `ignores` do nothing to it, any other ends
-    it with 128 + its number. `refuse`: it cannot even be started.
+    as out of memory when it is a `hog`. Signals that it `ignores` do nothing to it (KILL too: it is
+    stuck in the kernel, and cannot be removed either); after any other it writes its `last_words`
+    and ends with 128 + the signal's number. `refuse`: it cannot even be started.
     """
 
     seconds: float | None = None
     exit_code: int = 0
     output: tuple[tuple[Stream, bytes], ...] = ()
+    last_words: tuple[tuple[Stream, bytes], ...] = ()
     ignores: frozenset[str] = frozenset()
     refuse: Refused | None = None
     hog: bool = False
@@ -77,7 +79,10 @@ class FakeContainer:
         """It runs; its program has said what it has to say."""
         self.state = {"Status": "running", "StartedAt": _stamp(now)}
         self.ports = ports
-        self.output += [Line(now, stream, text) for stream, text in self.program.output]
+        self.wrote(now, self.program.output)
+
+    def wrote(self, now: float, lines: Iterable[tuple[Stream, bytes]]) -> None:
+        self.output += [Line(now, stream, text) for stream, text in lines]
 
     def ended(self, now: float, code: int, *, oom: bool) -> None:
         """Its process is gone, and what it published with it."""
@@ -92,12 +97,14 @@ class FakeContainer:
 
     def inspect(self) -> Inspect:
         """What an inspect would tell, read as a real one is read."""
+        stop_signal = self.body.get("StopSignal") or ""
+        config = {"Labels": self.labels, "Env": self.body.get("Env"), "StopSignal": stop_signal}
         return inspect_of(
             {
                 "Id": self.id,
                 "Name": f"/{self.name}",
                 "State": self.state,
-                "Config": {"Labels": self.labels, "Env": self.body.get("Env")},
+                "Config": config,
                 "HostConfig": {"PortBindings": self.wanted_ports},
                 "NetworkSettings": {"Ports": self.ports},
             }

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from keelman.errors import EngineAway, EngineError, EngineFailed, EngineRefused, ImageNotFound
 from keelman.runtime.container import TASK_LABEL, WORKER_LABEL, tagged
-from keelman.runtime.fake_container import FakeContainer, Line, Ports, Program, Stream
+from keelman.runtime.fake_container import FakeContainer, Ports, Program, Stream
 from keelman.seen import Refused
 from keelman.task import Reason
 
@@ -91,12 +91,12 @@ class FakeEngine:
         self._end(self.containers[container_id], code)
 
     def vanish(self, container_id: str) -> None:
-        """Somebody removes a container by force."""
+        """Somebody else removes a container by force."""
         self.remove(container_id)
 
     def write(self, container_id: str, stream: Stream, text: bytes) -> None:
         """A container's process writes a line."""
-        self.containers[container_id].output.append(Line(self.clock(), stream, text))
+        self.containers[container_id].wrote(self.clock(), [(stream, text)])
         self._ring()
 
     def copy(self, container_id: str, name: str) -> str:
@@ -173,18 +173,20 @@ class FakeEngine:
         """Send a signal; to a process that is gone it is nothing. Raises: EngineRefused."""
         number = _number(name)
         one = self.find(container_id)
-        if one is None or not one.live:
+        if one is None or not one.live or number in map(_number, one.program.ignores):
             return
-        if number == signals.SIGKILL or number not in map(_number, one.program.ignores):
-            self._end(one, 128 + number)
+        if number != signals.SIGKILL:
+            one.wrote(self.clock(), one.program.last_words)
+        self._end(one, 128 + number)
 
     def remove(self, container_id: str) -> None:
-        """Remove by force what is still there."""
+        """Remove by force what is still there. Raises: EngineFailed when it outlives KILL."""
         one = self.find(container_id)
         if one is None:
             return
+        self.signal(one.id, "SIGKILL")
         if one.live:
-            self._end(one, 128 + signals.SIGKILL)
+            raise EngineFailed(f"cannot kill container {one.id}")
         del self.containers[one.id]
         self._tell(one)
 
