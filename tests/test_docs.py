@@ -84,8 +84,8 @@ def asked(function: str) -> set[str]:
     ]
     call = re.search(r"query\(request, (.*?)\)", found)
     words = call[1] if call else ""
-    if "output.PARAMETERS" in words:
-        words = re.findall(r"PARAMETERS = \((.*?)\)", text_of("src/keelman/worker/output.py"))[0]
+    if "logs.PARAMETERS" in words:
+        words = re.findall(r"PARAMETERS = \((.*?)\)", text_of("src/keelman/worker/logs.py"))[0]
     return set(re.findall(r'"(\w+)"', words))
 
 

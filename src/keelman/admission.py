@@ -47,7 +47,7 @@ class Known(Struct, frozen=True, kw_only=True):
         return self.wish is None or self.wish.stops or self.wish.seq <= self.task.wish
 
 
-def admit(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:
+def admit(event: TaskEvent, known: Known, seq: int) -> Wish | None:
     """The wish that an event becomes, numbered `seq`; None when it is so already.
 
     Raises: UnknownTask, TaskEnded, TaskCompleted, Stopping, SpecChanged, StaleGeneration.
@@ -56,17 +56,17 @@ def admit(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:
         _check_buried(event)
         return None
     if event.wants is State.COMPLETED:
-        return _admit_stop(event, known, seq, now)
-    return _admit_run(event, known, seq, now)
+        return _admit_stop(event, known, seq)
+    return _admit_run(event, known, seq)
 
 
 def _check_buried(event: TaskEvent) -> None:
     """A DELETE, which has no ID, is content with an end that is long past."""
-    if event.id:
+    if event.id is not None:
         raise TaskEnded(f"task {event.task_id} has ended and was cleaned away; use a new ID")
 
 
-def _admit_stop(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:
+def _admit_stop(event: TaskEvent, known: Known, seq: int) -> Wish | None:
     if known.spec is None:
         raise UnknownTask(f"there is no task {event.task_id}")
     if event.generation:  # 0: not given, any generation is meant
@@ -79,11 +79,10 @@ def _admit_stop(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | 
         wants=State.COMPLETED,
         spec=known.spec,
         generation=max(event.generation, known.generation),
-        at=now,
     )
 
 
-def _admit_run(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | None:
+def _admit_run(event: TaskEvent, known: Known, seq: int) -> Wish | None:
     assert event.spec is not None, "the decoder gives every run event a spec"
     _check_generation(event, known)
     newer = event.generation > known.generation
@@ -99,7 +98,6 @@ def _admit_run(event: TaskEvent, known: Known, seq: int, now: float) -> Wish | N
         wants=State.RUNNING,
         spec=event.spec,
         generation=event.generation,
-        at=now,
     )
 
 
@@ -131,8 +129,3 @@ def shown(known: Known) -> Task | None:
     if known.task is None or known.task.state.ended:
         return new_task(known.wish)
     return known.task.but(generation=known.generation)
-
-
-def _waits(known: Known) -> bool:
-    """An ended task with a newer wish to run it."""
-    return known.task is not None and known.task.state.ended and not known.ended

@@ -10,7 +10,8 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import structlog
@@ -142,7 +143,8 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> KeelmanErro
 
 def _error_response(error: KeelmanError) -> web.Response:
     body = wire.encode_error(error.status, error.message, error.code)
-    return json_response(body, status=error.status)
+    headers = {"Retry-After": "1"} if error.retriable else None
+    return json_response(body, status=error.status, headers=headers)
 
 
 # -- what handlers use -----------------------------------------------------------------------------
@@ -179,13 +181,26 @@ def query(request: web.Request, *allowed: str) -> dict[str, str]:
     return dict(request.query)
 
 
+@asynccontextmanager
+async def streaming(request: web.Request, response: web.StreamResponse) -> AsyncIterator[None]:
+    """A response under way: what goes wrong from here on cuts it visibly short, unanswered."""
+    response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    await response.prepare(request)
+    try:
+        yield
+    except (KeelmanError, TimeoutError, ConnectionError):
+        _cut_off(request)
+    except Exception:  # the last net, as for other answers
+        log.exception("internal_error", method=request.method, path=request.path)
+        _cut_off(request)
+
+
+def _cut_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
 async def send(response: web.StreamResponse, chunk: bytes) -> None:
     """Write to a client that has to read. Raises: ConnectionError, TimeoutError."""
     async with asyncio.timeout(WRITE_SECONDS):
         await response.write(chunk)
-
-
-def cut_off(request: web.Request) -> None:
-    """End an answer visibly short, whether its client reads or not."""
-    if request.transport is not None:
-        request.transport.abort()

@@ -20,7 +20,8 @@ import msgspec
 from yarl import URL
 
 from keelman.errors import KeelmanError
-from keelman.task import State, digest
+from keelman.task import State
+from keelman.values import digest
 from keelman.wire import ErrorReport, TaskReport, TransitionReport
 
 CONNECT_SECONDS = 10.0

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from keelman.admission import Known, shown
-from keelman.store import Store
+from keelman.store import Store, get_fact, set_fact
 from keelman.task import State, Task, Transition, Wish
-from keelman.wire import encode_list, encode_task, encode_transition
+from keelman.wire import encode_list, encode_task
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600.0
 TRANSITIONS_MOST = 100_000
@@ -34,7 +34,7 @@ class Db:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        ((self.log_id,),) = store.read("SELECT value FROM meta WHERE key = 'log_id'")
+        self.log_id = str(store.fact("log_id"))
 
     # -- read ------------------------------------------------------------------------------------
 
@@ -92,24 +92,19 @@ class Db:
         """Whether only a tombstone is left of the task."""
         return bool(self._store.read("SELECT 1 FROM tombstones WHERE task_id = ?", task_id))
 
-    def transitions(self, since: int, *, task_id: str = "", most: int = 1000) -> list[Transition]:
-        """Transitions numbered above `since`, oldest first, of one task or of all."""
-        rows = self._store.read(
-            "SELECT move FROM transitions WHERE seq > ? AND (? = '' OR task_id = ?)"
-            " ORDER BY seq LIMIT ?",
-            *(since, task_id, task_id, most),
-        )
-        return [msgspec.json.decode(move, type=Transition) for (move,) in rows]
+    def transitions(self, since: int, *, most: int = 1000) -> list[Transition]:
+        """Transitions numbered above `since`, oldest first."""
+        query = "SELECT move FROM transitions WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [_transition(move) for (move,) in self._store.read(query, since, most)]
 
-    def history(self, task_id: str) -> bytes:
-        """A task's Transitions as a JSON list."""
-        moves = self.transitions(0, task_id=task_id, most=TRANSITIONS_MOST)
-        return encode_list([encode_transition(move) for move in moves])
+    def history(self, task_id: str) -> list[Transition]:
+        """One task's Transitions, oldest first."""
+        query = "SELECT move FROM transitions WHERE task_id = ? ORDER BY seq"
+        return [_transition(move) for (move,) in self._store.read(query, task_id)]
 
     def last_seq(self) -> int:
         """The newest Transition's number, 0 before the first."""
-        rows = self._store.read("SELECT value FROM meta WHERE key = 'transition_seq'")
-        return int(rows[0][0]) if rows else 0
+        return int(self._store.fact("transition_seq") or 0)
 
     def first_seq(self) -> int:
         """The oldest Transition's number that is still kept; one past the newest when none is."""
@@ -118,13 +113,11 @@ class Db:
 
     def engine_id(self) -> str | None:
         """The ID of the engine that this Db is about."""
-        rows = self._store.read("SELECT value FROM meta WHERE key = 'engine_id'")
-        return str(rows[0][0]) if rows else None
+        return self._store.fact("engine_id")
 
     def owner(self) -> str | None:
         """The name of the worker whose Db this is."""
-        rows = self._store.read("SELECT value FROM meta WHERE key = 'owner'")
-        return str(rows[0][0]) if rows else None
+        return self._store.fact("owner")
 
     def expired(self, before: float, *, keep: int, most: int) -> list[str]:
         """Ended tasks that finished before `before`, or beyond the `keep` newest, oldest first."""
@@ -145,27 +138,31 @@ class Db:
         then: Callable[[Transition | None], None] | None = None,
     ) -> Transition | None:
         """Record a task and its move; returns the move with its number. Raises: CannotRecord."""
-        return await self._store.write(lambda db: _put(db, task, move), then)
+        return await self._store.write(lambda connection: _put(connection, task, move), then)
 
     async def set_engine_id(self, engine_id: str) -> None:
         """Tie this Db to an engine."""
-        await self._store.write(lambda db: _set(db, "engine_id", engine_id))
+        await self._store.write(lambda connection: set_fact(connection, "engine_id", engine_id))
 
     async def set_owner(self, name: str) -> None:
         """Tie this Db to a worker's name."""
-        await self._store.write(lambda db: _set(db, "owner", name))
+        await self._store.write(lambda connection: set_fact(connection, "owner", name))
 
     async def probe(self, now: float) -> None:
         """Write something, to know that writing works. Raises: CannotRecord."""
-        await self._store.write(lambda db: _set(db, "probed", now))
+        await self._store.write(lambda connection: set_fact(connection, "probed", now))
 
     async def forget(self, task: Task, now: float) -> bool:
         """Drop an ended task and its wish, leaving a tombstone; False when a newer wish came."""
-        return await self._store.write(lambda db: _forget(db, task, now))
+        return await self._store.write(lambda connection: _forget(connection, task, now))
 
     async def sweep(self, now: float) -> None:
-        """Drop tombstones that are over their time, and the oldest Transitions beyond the most."""
-        await self._store.write(lambda db: _sweep(db, now))
+        """Drop what is over its time: tombstones, events but a task's newest, old Transitions."""
+        await self._store.write(lambda connection: _sweep(connection, now))
+
+
+def _transition(packed: bytes) -> Transition:
+    return msgspec.json.decode(packed, type=Transition)
 
 
 def _task(packed: bytes) -> Task:
@@ -177,12 +174,8 @@ def _shown(wish: bytes | None, task: bytes | None) -> Task | None:
     return shown(Known(wish=asked, task=_task(task) if task else None))
 
 
-def _set(db: sqlite3.Connection, key: str, value: str | float) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
-
-def _put(db: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
-    db.execute(
+def _put(connection: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
+    connection.execute(
         "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET"
         " state = excluded.state, wish = excluded.wish, finished = excluded.finished,"
         " task = excluded.task, report = excluded.report",
@@ -191,37 +184,39 @@ def _put(db: sqlite3.Connection, task: Task, move: Transition | None) -> Transit
             *(msgspec.json.encode(task), encode_task(task)),
         ),
     )
-    return None if move is None else _append(db, move)
+    return None if move is None else _append(connection, move)
 
 
-def _append(db: sqlite3.Connection, move: Transition) -> Transition:
-    row = db.execute("SELECT value FROM meta WHERE key = 'transition_seq'").fetchone()
-    move = msgspec.structs.replace(move, seq=(row[0] if row else 0) + 1)
-    _set(db, "transition_seq", move.seq)
-    values = (move.seq, move.task_id, move.time, msgspec.json.encode(move))
-    db.execute("INSERT INTO transitions VALUES (?, ?, ?, ?)", values)
+def _append(connection: sqlite3.Connection, move: Transition) -> Transition:
+    seq = int(get_fact(connection, "transition_seq") or 0) + 1
+    set_fact(connection, "transition_seq", seq)
+    move = msgspec.structs.replace(move, seq=seq)
+    values = (seq, move.task_id, msgspec.json.encode(move))
+    connection.execute("INSERT INTO transitions VALUES (?, ?, ?)", values)
     return move
 
 
-def _forget(db: sqlite3.Connection, task: Task, now: float) -> bool:
+def _forget(connection: sqlite3.Connection, task: Task, now: float) -> bool:
     query = "SELECT 1 FROM queue WHERE task_id = ? AND seq > ?"
-    if db.execute(query, (task.id, task.wish)).fetchone():
+    if connection.execute(query, (task.id, task.wish)).fetchone():
         return False
-    db.execute("DELETE FROM tasks WHERE task_id = ?", (task.id,))
-    db.execute("DELETE FROM queue WHERE task_id = ?", (task.id,))
-    db.execute("UPDATE events SET answer = '' WHERE task_id = ?", (task.id,))
-    db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (task.id, now))
+    connection.execute("DELETE FROM tasks WHERE task_id = ?", (task.id,))
+    connection.execute("DELETE FROM queue WHERE task_id = ?", (task.id,))
+    connection.execute("UPDATE task_events SET answer = '' WHERE task_id = ?", (task.id,))
+    connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?)", (task.id, now))
     return True
 
 
-def _sweep(db: sqlite3.Connection, now: float) -> None:
+def _sweep(connection: sqlite3.Connection, now: float) -> None:
     before = (now - TOMBSTONE_SECONDS,)
-    db.execute(
-        "DELETE FROM events WHERE task_id IN (SELECT task_id FROM tombstones WHERE ended < ?)",
-        before,
+    connection.execute(
+        "DELETE FROM task_events WHERE at < ? AND (task_id IN (SELECT task_id FROM tombstones"
+        " WHERE ended < ?) OR at < (SELECT max(at) FROM task_events newer"
+        " WHERE newer.task_id = task_events.task_id))",
+        before * 2,
     )
-    db.execute("DELETE FROM tombstones WHERE ended < ?", before)
-    db.execute(
+    connection.execute("DELETE FROM tombstones WHERE ended < ?", before)
+    connection.execute(
         "DELETE FROM transitions WHERE seq <= (SELECT max(seq) FROM transitions) - ?",
         (TRANSITIONS_MOST,),
     )

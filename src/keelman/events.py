@@ -71,6 +71,15 @@ class Events:
             raise EventsGone(f"Transition {seq + 1} is no longer kept; list the tasks anew")
         return entries
 
+    async def after_move_of(self, task_id: str, seq: int) -> int:
+        """Wait until a task moves after number `seq`; the number to go on from."""
+        while not self.closed:
+            entries = await self.after(seq)
+            seq = entries[-1].move.seq if entries else seq
+            if any(entry.move.task_id == task_id for entry in entries):
+                break
+        return seq
+
     def _recent(self, seq: int) -> list[Entry]:
         if not self._ring or self._ring[0].move.seq > seq + 1:
             return []

@@ -120,7 +120,7 @@ def vanished(task: Task, now: float) -> Step:
 
 
 def by_us(task: Task, ran: Exited | None, now: float) -> Step | None:
-    """The end that an Ending of ours made: its Reason is taken from there, whatever is wished."""
+    """The end that an Ending of ours made: its Reason is taken from there, but for a stop's."""
     if task.ending is None or task.ending.why not in _BY_US:
         return None
     state, reason = _BY_US[task.ending.why]

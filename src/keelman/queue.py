@@ -15,8 +15,9 @@ import msgspec
 
 from keelman.admission import Known, admit, shown
 from keelman.errors import EventReused, TaskEnded
-from keelman.store import Store
-from keelman.task import Task, TaskEvent, Wish, digest
+from keelman.store import Store, get_fact, set_fact
+from keelman.task import Task, TaskEvent, Wish
+from keelman.values import digest
 from keelman.wire import encode_task
 
 
@@ -40,12 +41,17 @@ class Queue:
 
         Raises: Conflict and its kin (`admission.admit`), EventReused, CannotRecord.
         """
-        return await self._store.write(lambda db: _put(db, event, now), then)
+        return await self._store.write(lambda connection: _put(connection, event, now), then)
 
     def get(self, task_id: str) -> Wish | None:
         """The newest wish for a task."""
         rows = self._store.read("SELECT wish FROM queue WHERE task_id = ?", task_id)
         return _wish(rows[0][0]) if rows else None
+
+    def has_seen(self, event: TaskEvent) -> bool:
+        """Whether the event was answered before."""
+        query = "SELECT 1 FROM task_events WHERE event_id = ?"
+        return bool(self._store.read(query, event.id))
 
     def waiting(self) -> list[str]:
         """Ids of tasks whose newest wish the Db does not serve yet."""
@@ -60,27 +66,27 @@ def _wish(packed: bytes) -> Wish:
     return msgspec.json.decode(packed, type=Wish)
 
 
-def _put(db: sqlite3.Connection, event: TaskEvent, now: float) -> Admitted:
+def _put(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Admitted:
     told = digest(event)
-    if (answer := _answered(db, event, told)) is not None:
+    if (answer := _answered(connection, event, told)) is not None:
         return Admitted(answer=answer)
-    known = _known(db, event.task_id)
-    wish = admit(event, known, seq=_next_seq(db), now=now)
+    known = _known(connection, event.task_id)
+    wish = admit(event, known, seq=int(get_fact(connection, "wish_seq") or 0) + 1)
     if wish is not None:
-        _store_wish(db, wish)
+        _store_wish(connection, wish)
         known = msgspec.structs.replace(known, wish=wish)
     task = shown(known)
     answer = encode_task(task) if task is not None else b""
-    if event.id:
-        row = (event.id, event.task_id, told, answer)
-        db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
+    if event.id is not None:
+        row = (event.id, event.task_id, now, told, answer)
+        connection.execute("INSERT INTO task_events VALUES (?, ?, ?, ?, ?)", row)
     return Admitted(answer=answer, wish=wish)
 
 
-def _answered(db: sqlite3.Connection, event: TaskEvent, told: str) -> bytes | None:
+def _answered(connection: sqlite3.Connection, event: TaskEvent, told: str) -> bytes | None:
     """The answer that this event got before; None when it is new."""
-    query = "SELECT digest, answer FROM events WHERE event_id = ?"
-    row = db.execute(query, (event.id,)).fetchone()
+    query = "SELECT digest, answer FROM task_events WHERE event_id = ?"
+    row = connection.execute(query, (event.id,)).fetchone()
     if row is None:
         return None
     if row[0] != told:
@@ -90,10 +96,10 @@ def _answered(db: sqlite3.Connection, event: TaskEvent, told: str) -> bytes | No
     return bytes(row[1])
 
 
-def _known(db: sqlite3.Connection, task_id: str) -> Known:
-    wish = db.execute("SELECT wish FROM queue WHERE task_id = ?", (task_id,)).fetchone()
-    task = db.execute("SELECT task FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
-    buried = db.execute("SELECT 1 FROM tombstones WHERE task_id = ?", (task_id,)).fetchone()
+def _known(connection: sqlite3.Connection, task_id: str) -> Known:
+    wish = connection.execute("SELECT wish FROM queue WHERE task_id = ?", (task_id,)).fetchone()
+    task = connection.execute("SELECT task FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
+    buried = connection.execute("SELECT 1 FROM tombstones WHERE task_id = ?", (task_id,)).fetchone()
     return Known(
         wish=_wish(wish[0]) if wish else None,
         task=msgspec.json.decode(task[0], type=Task) if task else None,
@@ -101,14 +107,9 @@ def _known(db: sqlite3.Connection, task_id: str) -> Known:
     )
 
 
-def _next_seq(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT value FROM meta WHERE key = 'wish_seq'").fetchone()
-    return (row[0] if row else 0) + 1
-
-
-def _store_wish(db: sqlite3.Connection, wish: Wish) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('wish_seq', ?)", (wish.seq,))
-    db.execute(
+def _store_wish(connection: sqlite3.Connection, wish: Wish) -> None:
+    set_fact(connection, "wish_seq", wish.seq)
+    connection.execute(
         "INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT (task_id)"
         " DO UPDATE SET seq = excluded.seq, wish = excluded.wish",
         (wish.task_id, wish.seq, msgspec.json.encode(wish)),

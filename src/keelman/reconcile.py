@@ -11,10 +11,9 @@ from typing import assert_never
 
 import msgspec
 
-from keelman import ladder, moves, policy
+from keelman import ladder, moves, policy, recall
 from keelman.errors import EngineAway, EngineBusy, EngineError, EngineRefused, ImageNotFound
 from keelman.moves import Step, is_over
-from keelman.policy import LONGEST_WAIT_SECONDS
 from keelman.seen import (
     Absent,
     Action,
@@ -32,7 +31,7 @@ from keelman.seen import (
     Unavailable,
     Unknown,
 )
-from keelman.task import Ending, Reason, State, Task, Why, Wish
+from keelman.task import Reason, State, Task, Why, Wish
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -46,7 +45,9 @@ def step(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
         return _look_again(task, now)
     if seen.others:
         return Step(task=task, action=Remove(container_id=seen.others[0]))
-    task = _caught_up(_within(task, now), seen)
+    if (stranger := recall.of_another_life(task, seen)) is not None:
+        return Step(task=task, action=Remove(container_id=stranger))
+    task = recall.in_line(task, seen, now)
     if task.state.ended:
         return _ended(wish, task, seen, now)
     if wish is not None:
@@ -58,26 +59,6 @@ def step(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
 
 def _look_again(task: Task, now: float) -> Step:
     return Step(task=task, wake=now + LOOK_AGAIN_SECONDS)
-
-
-def _within(task: Task, now: float) -> Task:
-    """Cut stored times that a clock jump made absurd to their own maximum."""
-    ending = task.ending
-    if ending is not None and ending.since > now:
-        ending = Ending(why=ending.why, since=now, signalled=ending.signalled)
-    ran = task.first_running
-    first_running = None if ran is None else min(ran, now)
-    due = min(task.due, now + LONGEST_WAIT_SECONDS)
-    return task.but(due=due, ending=ending, first_running=first_running)
-
-
-def _caught_up(task: Task, seen: Seen) -> Task:
-    """A Db older than the engine, or made anew, takes over the engine's count of attempts."""
-    body = seen.body
-    if isinstance(body, Absent | Unknown) or body.attempt <= task.attempt:
-        return task
-    ran = not isinstance(body, Created)
-    return task.but(attempt=body.attempt, started=body.attempt if ran else task.started)
 
 
 # -- ended ---------------------------------------------------------------------------------------

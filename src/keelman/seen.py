@@ -57,6 +57,7 @@ class Created(Sight, frozen=True, kw_only=True):
 
     container_id: str
     attempt: int
+    spec_hash: str = ""
     refused: Refused | None = None
 
 
@@ -65,6 +66,7 @@ class Running(Sight, frozen=True, kw_only=True):
 
     container_id: str
     attempt: int
+    spec_hash: str = ""
     since: float
     host_ports: dict[str, tuple[HostPort, ...]] = {}
     stop_signal: str = ""
@@ -75,6 +77,7 @@ class Exited(Sight, frozen=True, kw_only=True):
 
     container_id: str
     attempt: int
+    spec_hash: str = ""
     code: int
     oom: bool = False
     since: float

@@ -40,10 +40,11 @@ MIGRATIONS = (
     CREATE TABLE queue (
         task_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, wish BLOB NOT NULL
     );
-    CREATE TABLE events (
-        event_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, digest TEXT NOT NULL, answer BLOB NOT NULL
+    CREATE TABLE task_events (
+        event_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, at REAL NOT NULL, digest TEXT NOT NULL,
+        answer BLOB NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX events_task ON events (task_id);
+    CREATE INDEX task_events_task ON task_events (task_id, at);
     CREATE TABLE tombstones (task_id TEXT PRIMARY KEY, ended REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE tasks (
         task_id TEXT PRIMARY KEY, state INTEGER NOT NULL, wish INTEGER NOT NULL, finished REAL,
@@ -51,7 +52,7 @@ MIGRATIONS = (
     );
     CREATE INDEX tasks_state ON tasks (state, finished);
     CREATE TABLE transitions (
-        seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL, time REAL NOT NULL, move BLOB NOT NULL
+        seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL, move BLOB NOT NULL
     );
     CREATE INDEX transitions_task ON transitions (task_id, seq);
     """,
@@ -114,22 +115,26 @@ class Store:
                 then(job.result)
 
         self._jobs.put((job, partial(loop.call_soon_threadsafe, settle)))
-        await asyncio.shield(landed)
+        await landed
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]  # T, by the Write that was given
 
     def read(self, sql: str, *values: object) -> list[Any]:
         """The rows of a query over what is committed. Raises: CannotRecord."""
-        try:
+        with _readable():
             return self._reader.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise CannotRecord(f"the database cannot be read: {error}") from error
+
+    def fact(self, key: str) -> str | None:
+        """One fact that is kept beside the tables. Raises: CannotRecord."""
+        rows = self.read("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Every `read` inside sees the database as of one moment."""
-        self._reader.execute("BEGIN")
+        """Every `read` inside sees the database as of one moment. Raises: CannotRecord."""
+        with _readable():
+            self._reader.execute("BEGIN")
         try:
             yield
         finally:
@@ -146,7 +151,10 @@ class Store:
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
             batch = [first, *self._waiting()]
-            _commit(self._writer, [job for job, _ in batch])
+            try:
+                _commit(self._writer, [job for job, _ in batch])
+            except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
+                _lost([job for job, _ in batch], error)
             for _, settle in batch:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     settle()
@@ -163,6 +171,25 @@ class Store:
             yield more
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CannotRecord(f"the database cannot be read: {error}") from error
+
+
+def get_fact(connection: sqlite3.Connection, key: str) -> str | None:
+    """One fact, inside a write."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def set_fact(connection: sqlite3.Connection, key: str, value: str | float) -> None:
+    """Keep one fact, inside a write."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
 def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
     """One transaction for all; each in a savepoint, so that one that raises undoes only itself."""
     try:
@@ -173,9 +200,13 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job]) -> None:
     except sqlite3.Error as error:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-        for job in jobs:
-            job.error = CannotRecord(f"the database cannot be written: {error}")
-            job.error.__cause__ = error
+        _lost(jobs, error)
+
+
+def _lost(jobs: list[Job], error: Exception) -> None:
+    for job in jobs:
+        job.error = CannotRecord(f"the database cannot be written: {error}")
+        job.error.__cause__ = error
 
 
 def _perform(connection: sqlite3.Connection, job: Job) -> None:

@@ -6,31 +6,14 @@ seconds since the epoch (float); the wire's form of them is `wire`'s business.
 
 from __future__ import annotations
 
-import hashlib
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from keelman.errors import IllegalMove
-
-INT64_MAX = 2**63 - 1
-_WIRE_NAMES = {
-    "id": "ID",
-    "task_id": "TaskID",
-    "event_id": "EventID",
-    "container_id": "ContainerID",
-}
-
-
-def wire_name(field: str) -> str:
-    """The PascalCase name that a field has in JSON."""
-    return _WIRE_NAMES.get(field) or "".join(part.capitalize() for part in field.split("_"))
-
-
-class Value(Struct, frozen=True, forbid_unknown_fields=True, rename=wire_name):
-    """The base of all values: frozen, strict, PascalCase in JSON."""
+from keelman.values import Amount, Seconds, Value, digest
 
 
 class State(IntEnum):
@@ -110,10 +93,6 @@ class Ending(Value, frozen=True, kw_only=True):
     signalled: int = 0
 
 
-Amount = Annotated[int, Meta(ge=0, le=INT64_MAX)]
-Seconds = Annotated[int, Meta(ge=0, le=31_536_000)]
-
-
 class Empty(Value, frozen=True, kw_only=True):
     """The empty object that Go writes for a member of a set."""
 
@@ -144,20 +123,20 @@ class Spec(Value, frozen=True, kw_only=True):
     image: str = ""
     command: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
-    env: dict[str, str] = {}
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     cpu: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     memory: Amount = 0
     disk: Amount = 0
     pids_limit: Amount = 0
-    exposed_ports: dict[str, Empty] = {}
-    port_bindings: dict[str, str] = {}
+    exposed_ports: dict[str, Empty] = msgspec.field(default_factory=dict)
+    port_bindings: dict[str, str] = msgspec.field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     user: str = ""
     read_only_rootfs: bool = False
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     network: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     init: bool = False
     restart_policy: str = ""
     health_check: str | dict[str, Any] = ""
@@ -171,19 +150,25 @@ class Spec(Value, frozen=True, kw_only=True):
         return 10 if self.stop_timeout is None else self.stop_timeout
 
     def digest(self) -> str:
-        """The sha256 by which two specs are told to be the same."""
-        return digest(self)
+        """The sha256 by which two specs are told to be the same.
 
-
-def digest(value: object) -> str:
-    """A sha256 over a value's JSON with sorted keys."""
-    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+        Over what differs from the defaults, so that a field which a later version adds changes no
+        digest that is on a container's label.
+        """
+        usual = Spec()
+        return digest(
+            {
+                name: value
+                for name in Spec.__struct_fields__
+                if (value := getattr(self, name)) != getattr(usual, name)
+            }
+        )
 
 
 class TaskEvent(Value, frozen=True, kw_only=True):
     """A wish sent in, decoded: move this Task to this State."""
 
-    id: str
+    id: str | None  # None for a DELETE, which has none
     state: State
     timestamp: float | None = None
     task_id: str
@@ -204,7 +189,6 @@ class Wish(Value, frozen=True, kw_only=True):
     wants: State
     spec: Spec
     generation: int = 0
-    at: float = 0.0
 
     @property
     def stops(self) -> bool:
@@ -249,7 +233,7 @@ class Task(Value, frozen=True, kw_only=True):
     ending: Ending | None = None
     first_running: float | None = None
     container_id: str = ""
-    host_ports: dict[str, tuple[HostPort, ...]] = {}
+    host_ports: dict[str, tuple[HostPort, ...]] = msgspec.field(default_factory=dict)
     start_time: float | None = None
     finish_time: float | None = None
     exit_code: int | None = None

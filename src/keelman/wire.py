@@ -17,16 +17,14 @@ from msgspec import Meta
 from keelman import spec as specs
 from keelman.errors import BadField, Malformed, NotSupported
 from keelman.task import (
-    INT64_MAX,
-    Amount,
     HostPort,
     Spec,
     State,
     Task,
     TaskEvent,
     Transition,
-    Value,
 )
+from keelman.values import Amount, Value
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 _ZERO_YEAR = 1  # Go's zero time, 0001-01-01T00:00:00Z
@@ -64,7 +62,7 @@ class TaskReport(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A Task as it is reported. Read leniently: a newer worker may say more."""
 
     id: str = msgspec.field(name="ID")
-    generation: Annotated[int, Meta(ge=0, le=INT64_MAX)] = 0
+    generation: Amount = 0
     state: State
     container_id: str = msgspec.field(name="ContainerID", default="")
     host_ports: dict[str, tuple[HostPort, ...]] = msgspec.field(default_factory=dict)

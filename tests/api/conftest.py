@@ -86,9 +86,8 @@ class Served:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        worker, watch = self.worker, self.watch
-        loops = (worker.run_tasks, watch.update_tasks, watch.relist_tasks, watch.retire_tasks)
-        self._loops = [asyncio.create_task(loop()) for loop in loops]
+        watch = self.watch
+        self._loops = [asyncio.create_task(loop()) for loop in watch.loops]
         await watch.contacted.wait()
         self.api.bind()
         await self.api.start()

@@ -12,7 +12,7 @@ from keelman import api
 from keelman import db as dbs
 from keelman import events as streams
 from keelman.task import State, Transition
-from keelman.worker import stream
+from keelman.worker import sse
 from tests.api.conftest import Served, until
 from tests.api.listening import listening
 
@@ -128,7 +128,7 @@ async def test_a_log_goes_on_in_the_next_process(served: Served) -> None:
 async def test_a_quiet_stream_sends_comments(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "COMMENT_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "COMMENT_SECONDS", 0.01)
     async with listening(served) as listener:
         while len(listener.comments) < 4:
             assert await listener.block() == {}

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from keelman.errors import EngineFailed, EngineRefused, ImageNotFound, NameTaken
-from keelman.runtime.container import container_name
+from keelman.runtime.marks import container_name
 from keelman.seen import (
     Absent,
     Action,

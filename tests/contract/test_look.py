@@ -96,7 +96,7 @@ async def test_the_newest_attempt_is_seen_and_older_ones_are_reported(world: Wor
     older = [await world.started(task, attempt) for attempt in (2, 9)]
     newest = await world.created(task, attempt=10)
     seen = await world.runtime.look(task)
-    assert seen.body == Created(container_id=newest, attempt=10)
+    assert seen.body == Created(container_id=newest, attempt=10, spec_hash=task.spec.digest())
     assert seen.others == tuple(older)
 
 
@@ -118,7 +118,8 @@ async def test_a_committed_copy_is_not_the_tasks(world: World) -> None:
     container_id = await world.created(task)
     await world.copy(container_id, f"copy-{world.worker}")
     seen = await world.runtime.look(task)
-    assert (seen.body, seen.others) == (Created(container_id=container_id, attempt=1), ())
+    body = Created(container_id=container_id, attempt=1, spec_hash=task.spec.digest())
+    assert (seen.body, seen.others) == (body, ())
 
 
 async def test_a_second_run_of_the_same_container_is_running(world: World) -> None:

@@ -24,8 +24,9 @@ from keelman.errors import (
     NameTaken,
 )
 from keelman.runtime import LogOptions
-from keelman.runtime.container import container_name, create_body
+from keelman.runtime.container import create_body
 from keelman.runtime.docker import DockerRuntime
+from keelman.runtime.marks import container_name
 from keelman.seen import Absent, Action, Create, Kill, Missing, Remove, Seen, Signal, Start, Unknown
 from tests.contract.programs import TRUE
 from tests.contract.scripted import Answer, Handler, Script, scripted_engine

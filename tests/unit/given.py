@@ -37,9 +37,7 @@ def a_spec(**asked: Any) -> Spec:
 def a_wish(
     wants: State = State.RUNNING, *, seq: int = 1, generation: int = 0, **asked: Any
 ) -> Wish:
-    return Wish(
-        seq=seq, task_id=TASK_ID, wants=wants, spec=a_spec(**asked), generation=generation, at=NOW
-    )
+    return Wish(seq=seq, task_id=TASK_ID, wants=wants, spec=a_spec(**asked), generation=generation)
 
 
 RUN = a_wish()

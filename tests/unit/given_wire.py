@@ -30,7 +30,7 @@ def a_body(*, task: dict[str, Any] | None = None, **event: Any) -> bytes:
 def an_event(
     state: State = State.RUNNING,
     *,
-    event_id: str = EVENT_ID,
+    event_id: str | None = EVENT_ID,
     task_id: str = TASK_ID,
     generation: int = 0,
     **asked: Any,
@@ -41,4 +41,4 @@ def an_event(
 
 def a_delete(*, task_id: str = TASK_ID, generation: int = 0) -> TaskEvent:
     """What DELETE becomes: a stop that has no event ID."""
-    return an_event(State.COMPLETED, event_id="", task_id=task_id, generation=generation)
+    return an_event(State.COMPLETED, event_id=None, task_id=task_id, generation=generation)

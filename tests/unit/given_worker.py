@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,7 +111,7 @@ class FusedRuntime(FakeRuntime):
         self.before_doing(task, action)
         await self._fuse.guard(super().do(task, action))
 
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         await self._fuse.guard(asyncio.sleep(0))
         async for chunk in super().logs(container_id, options):
             yield chunk
@@ -179,16 +179,15 @@ async def meet(worker: Worker) -> None:
     """What the watch does first, but for waking lanes."""
     watch = Watch(worker, NAME, lambda engine_id: None)
     await watch._meet_engine()
-    watch._trouble("")
+    watch._engine_is("")
 
 
 @asynccontextmanager
 async def at_work(worker: Worker) -> AsyncIterator[Watch]:
     """A worker all of whose loops run."""
     watch = Watch(worker, NAME, lambda engine_id: None)
-    loops = (worker.run_tasks, watch.update_tasks, watch.relist_tasks, watch.retire_tasks)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(loop()) for loop in loops]
+        tasks = [group.create_task(loop()) for loop in watch.loops]
         await watch.contacted.wait()
         yield watch
         for task in tasks:
@@ -216,7 +215,7 @@ def state_of(worker: Worker, task_id: str = TASK_ID) -> State:
 
 def story(worker: Worker, task_id: str = TASK_ID) -> list[str]:
     """A task's Transitions in short, as one attempt's moves after another."""
-    moves = worker.db.transitions(0, task_id=task_id)
+    moves = worker.db.history(task_id)
     return [f"{move.from_.name} {move.to.name} #{move.attempt} {move.reason}" for move in moves]
 
 

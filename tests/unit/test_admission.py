@@ -18,7 +18,7 @@ from keelman.errors import (
     UnknownTask,
 )
 from keelman.task import State, TaskEvent
-from tests.unit.given import NOW, RUN, STOP, TASK_ID, a_spec, a_task, a_wish, stopping
+from tests.unit.given import RUN, STOP, TASK_ID, a_spec, a_task, a_wish, stopping
 from tests.unit.given_wire import a_delete, an_event
 
 PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = State
@@ -64,48 +64,48 @@ def each(*tables: dict[str, Known]) -> list[object]:
 @pytest.mark.parametrize("state", [PENDING, SCHEDULED, RUNNING], ids=lambda state: state.name)
 def test_a_run_of_an_unknown_task_becomes_a_numbered_wish(state: State) -> None:
     event = an_event(state, generation=3, cpu=2.0)
-    wish = admit(event, NOTHING, SEQ, NOW)
+    wish = admit(event, NOTHING, SEQ)
     assert wish == a_wish(seq=SEQ, generation=3, cpu=2.0)
 
 
 @pytest.mark.parametrize("known", each(LIVE))
 def test_a_run_of_a_live_task_with_the_same_spec_changes_nothing(known: Known) -> None:
-    assert admit(an_event(), known, SEQ, NOW) is None
+    assert admit(an_event(), known, SEQ) is None
 
 
 @pytest.mark.parametrize("known", each(LIVE))
 def test_a_run_of_a_live_task_with_another_spec_is_a_conflict(known: Known) -> None:
     with pytest.raises(SpecChanged, match=TASK_ID):
-        admit(an_event(**OTHER_SPEC), known, SEQ, NOW)
+        admit(an_event(**OTHER_SPEC), known, SEQ)
 
 
 @pytest.mark.parametrize("known", each(BEING_STOPPED))
 @pytest.mark.parametrize("generation", [0, 5])
 def test_a_stop_cannot_be_taken_back(known: Known, generation: int) -> None:
     with pytest.raises(Stopping, match=TASK_ID):
-        admit(an_event(generation=generation), known, SEQ, NOW)
+        admit(an_event(generation=generation), known, SEQ)
 
 
 @pytest.mark.parametrize("known", each(FAILURES))
 @pytest.mark.parametrize("image", ["nginx:1", "nginx:2"])
 def test_a_failed_task_runs_again_with_the_spec_of_the_new_wish(known: Known, image: str) -> None:
-    assert admit(an_event(image=image), known, SEQ, NOW) == a_wish(seq=SEQ, image=image)
+    assert admit(an_event(image=image), known, SEQ) == a_wish(seq=SEQ, image=image)
 
 
 @pytest.mark.parametrize("known", each(OVER))
 def test_completed_is_final(known: Known) -> None:
     with pytest.raises(TaskCompleted, match=TASK_ID):
-        admit(an_event(), known, SEQ, NOW)
+        admit(an_event(), known, SEQ)
 
 
 @pytest.mark.parametrize("event", [an_event(), an_event(generation=9), an_event(COMPLETED)])
 def test_an_event_for_a_task_that_was_cleaned_away_is_a_conflict(event: TaskEvent) -> None:
     with pytest.raises(TaskEnded, match=TASK_ID):
-        admit(event, BURIED, SEQ, NOW)
+        admit(event, BURIED, SEQ)
 
 
 def test_a_delete_of_a_task_that_was_cleaned_away_has_nothing_left_to_do() -> None:
-    assert admit(a_delete(), BURIED, SEQ, NOW) is None
+    assert admit(a_delete(), BURIED, SEQ) is None
 
 
 # -- stop it -------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ STOPS = pytest.mark.parametrize("stop", [an_event(COMPLETED), a_delete()], ids=[
 @STOPS
 def test_a_stop_of_an_unknown_task_is_not_found(stop: TaskEvent) -> None:
     with pytest.raises(UnknownTask, match=TASK_ID):
-        admit(stop, NOTHING, SEQ, NOW)
+        admit(stop, NOTHING, SEQ)
 
 
 @STOPS
@@ -124,13 +124,13 @@ def test_a_stop_of_an_unknown_task_is_not_found(stop: TaskEvent) -> None:
 def test_a_stop_of_a_live_task_is_a_wish_with_a_copy_of_its_spec(
     stop: TaskEvent, known: Known
 ) -> None:
-    assert admit(stop, known, SEQ, NOW) == a_wish(COMPLETED, seq=SEQ)
+    assert admit(stop, known, SEQ) == a_wish(COMPLETED, seq=SEQ)
 
 
 @STOPS
 @pytest.mark.parametrize("known", each(BEING_STOPPED, OVER, FAILURES))
 def test_a_stop_of_what_ends_or_has_ended_changes_nothing(stop: TaskEvent, known: Known) -> None:
-    assert admit(stop, known, SEQ, NOW) is None
+    assert admit(stop, known, SEQ) is None
 
 
 # -- Generation ----------------------------------------------------------------------------------
@@ -150,45 +150,45 @@ def test_a_lower_generation_is_stale_whatever_the_task_does(state: State | None)
         a_delete(generation=2),
     ):
         with pytest.raises(StaleGeneration, match="at Generation 3, not 2"):
-            admit(event, known, SEQ, NOW)
+            admit(event, known, SEQ)
 
 
 def test_a_run_without_a_generation_is_of_generation_0() -> None:
     with pytest.raises(StaleGeneration, match="at Generation 3, not 0"):
-        admit(an_event(), at_generation(3), SEQ, NOW)
+        admit(an_event(), at_generation(3), SEQ)
 
 
 @STOPS
 def test_a_stop_without_a_generation_means_any(stop: TaskEvent) -> None:
-    wish = admit(stop, at_generation(3), SEQ, NOW)
+    wish = admit(stop, at_generation(3), SEQ)
     assert wish == a_wish(COMPLETED, seq=SEQ, generation=3)
 
 
 def test_a_stop_of_a_higher_generation_is_a_stop_and_is_remembered() -> None:
-    wish = admit(a_delete(generation=4), at_generation(3), SEQ, NOW)
+    wish = admit(a_delete(generation=4), at_generation(3), SEQ)
     assert wish == a_wish(COMPLETED, seq=SEQ, generation=4)
 
 
 def test_a_higher_generation_of_a_live_task_is_adopted() -> None:
-    wish = admit(an_event(generation=4), at_generation(3), SEQ, NOW)
+    wish = admit(an_event(generation=4), at_generation(3), SEQ)
     assert wish == a_wish(seq=SEQ, generation=4)
 
 
 def test_a_higher_generation_does_not_change_the_spec_of_a_live_task() -> None:
     with pytest.raises(SpecChanged):
-        admit(an_event(generation=4, **OTHER_SPEC), at_generation(3), SEQ, NOW)
+        admit(an_event(generation=4, **OTHER_SPEC), at_generation(3), SEQ)
 
 
 @pytest.mark.parametrize("state", [COMPLETED, FAILED], ids=lambda state: state.name)
 def test_a_higher_generation_begins_a_new_life_after_an_end(state: State) -> None:
-    wish = admit(an_event(generation=4, **OTHER_SPEC), at_generation(3, state), SEQ, NOW)
+    wish = admit(an_event(generation=4, **OTHER_SPEC), at_generation(3, state), SEQ)
     assert wish == a_wish(seq=SEQ, generation=4, **OTHER_SPEC)
 
 
 def test_the_higher_of_wish_and_task_is_the_generation_that_is_known() -> None:
     behind = Known(wish=a_wish(generation=2), task=a_task(RUNNING, generation=5))
     with pytest.raises(StaleGeneration, match="at Generation 5"):
-        admit(an_event(generation=4), behind, SEQ, NOW)
+        admit(an_event(generation=4), behind, SEQ)
 
 
 def test_every_conflict_is_a_409() -> None:

@@ -12,22 +12,19 @@ from hypothesis import strategies as st
 
 from keelman.runtime import Row
 from keelman.runtime.container import (
-    Mark,
     asked_ports,
     body_of,
-    container_name,
     create_body,
     epoch,
-    labels_for,
-    mark_of,
     row_of,
     tagged,
     task_in_event,
     task_of,
     trouble_in,
 )
+from keelman.runtime.marks import Mark, container_name, labels_for, mark_of
 from keelman.runtime.told import Inspect, inspect_of, words_of
-from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
+from keelman.seen import Absent, Body, Created, Exited, Refused, Running, Unknown
 from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
 
 ID = "c" * 64
@@ -162,7 +159,10 @@ def test_without_each_label_it_is_not_ours(missing: str) -> None:
 
 @pytest.mark.parametrize("names", [[NAME], [f"/{NAME}"], ["/linked/alias", f"/{NAME}"]], ids=str)
 def test_one_of_its_names_is_enough(names: list[str]) -> None:
-    assert mark_of(names, LABELS) == Mark(worker="w-1", task_id=TASK.id, attempt=2, generation=3)
+    mark = Mark(
+        worker="w-1", task_id=TASK.id, attempt=2, generation=3, spec_hash=TASK.spec.digest()
+    )
+    assert mark_of(names, LABELS) == mark
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,11 @@ BODIES: dict[str, tuple[dict[str, Any], list[str], Body]] = {
         [],
         Exited(container_id=ID, attempt=2, code=0, since=ENDED, until=ENDED),
     ),
-    "dead": ({"Status": "dead"}, [], Unknown(why="the engine says dead")),
+    "dead": (
+        {"Status": "dead", "FinishedAt": END},
+        [],
+        Exited(container_id=ID, attempt=2, code=0, since=0.0, until=ENDED),
+    ),
     "removing": ({"Status": "removing"}, [], Unknown(why="the engine says removing")),
     "restarting": ({"Status": "restarting"}, [], Unknown(why="the engine says restarting")),
 }
@@ -263,6 +267,8 @@ BODIES: dict[str, tuple[dict[str, Any], list[str], Body]] = {
 
 @pytest.mark.parametrize(("state", "taken", "body"), BODIES.values(), ids=BODIES)
 def test_a_state_is_seen_as(state: dict[str, Any], taken: list[str], body: Body) -> None:
+    if not isinstance(body, Absent | Unknown):
+        body = msgspec.structs.replace(body, spec_hash=TASK.spec.digest())
     assert body_of(an_inspect(state), taken) == body
 
 

@@ -8,7 +8,6 @@ import pytest
 from keelman.errors import IllegalMove
 from keelman.task import (
     EDGES,
-    INT64_MAX,
     Ending,
     Reason,
     Spec,
@@ -18,8 +17,8 @@ from keelman.task import (
     Transition,
     Why,
     new_task,
-    wire_name,
 )
+from keelman.values import INT64_MAX, wire_name
 from tests.unit.given import NOW, RUN, STOP, TASK_ID, a_spec, a_task, a_wish
 
 PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = State

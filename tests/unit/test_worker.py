@@ -155,7 +155,7 @@ async def a_busy_life(worker: Worker) -> None:
     await settle(worker)
     await worker.add_task(a_delete())
     await settle(worker)
-    worker.expired.add(TASK_ID)
+    worker._expired.add(TASK_ID)
     await settle(worker)
 
 

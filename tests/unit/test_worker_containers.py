@@ -125,7 +125,7 @@ async def ended(machine: Machine) -> Worker:
 @in_virtual_time
 async def test_an_expired_task_goes_container_first(machine: Machine) -> None:
     worker = await ended(machine)
-    worker.expired.add(TASK_ID)
+    worker._expired.add(TASK_ID)
     await worker.run_task(TASK_ID)
     assert machine.engine.containers == {}
     assert worker.db.get(TASK_ID) is not None
@@ -145,7 +145,7 @@ async def test_an_ended_task_that_has_not_expired_keeps_its_container(machine: M
 @in_virtual_time
 async def test_a_task_that_expired_and_runs_again_has_its_time_anew(machine: Machine) -> None:
     worker = await ended(machine)
-    worker.expired.add(TASK_ID)
+    worker._expired.add(TASK_ID)
     await worker.add_task(an_event(command=FAILS, event_id=OTHER_EVENT_ID))
     await settle(worker)
     assert state_of(worker) is RUNNING
@@ -158,7 +158,7 @@ async def test_a_task_that_expired_and_runs_again_has_its_time_anew(machine: Mac
 @in_virtual_time
 async def test_a_wish_that_comes_while_a_task_is_cleaned_away_keeps_it(machine: Machine) -> None:
     worker = await ended(machine)
-    worker.expired.add(TASK_ID)
+    worker._expired.add(TASK_ID)
     await worker.run_task(TASK_ID)  # its container is gone
     task = worker.get_task(TASK_ID)
     again = an_event(event_id=OTHER_EVENT_ID)
@@ -226,7 +226,7 @@ async def test_what_is_left_of_a_task_that_was_cleaned_away_is_removed(machine: 
     worker = await ended(machine)
     await worker.db.forget(worker.get_task(TASK_ID), clock())
     for row in await worker.runtime.rows():
-        assert await worker.adopt(row) is None
+        assert await worker.adoption.adopt(row) is None
     assert machine.engine.containers == {}
     assert worker.db.get(TASK_ID) is None
 

@@ -55,7 +55,7 @@ async def lose_db(worker: Worker) -> None:
 
 
 async def cleaned_away(worker: Worker) -> None:
-    worker.expired.add(TASK_ID)
+    worker._expired.add(TASK_ID)
     await settle(worker)
     assert worker.db.get(TASK_ID) is None
 

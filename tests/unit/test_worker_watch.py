@@ -228,7 +228,7 @@ async def test_a_task_that_ran_again_in_time_is_not_let_go_of(machine: Machine) 
     async with at_work(worker):
         await worker.add_task(an_event(command=FAILS))
         await pass_time(599)
-        worker.expired.add(TASK_ID)
+        worker._expired.add(TASK_ID)
         await worker.add_task(an_event(command=FAILS, event_id=OTHER_EVENT_ID))
         await pass_time(RETIRE_SECONDS + 10)
         assert state_of(worker) is FAILED

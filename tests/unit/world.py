@@ -128,7 +128,7 @@ class World:
             spec=self.spec,
         )
         try:
-            wish = admit(event, Known(wish=self.wish, task=self.task), self.seq, self.now)
+            wish = admit(event, Known(wish=self.wish, task=self.task), self.seq)
         except Conflict:
             return False
         self.wish, self.wake = wish or self.wish, self.now

@@ -7,7 +7,7 @@ answer; nothing else is ever made of silence.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -63,7 +63,7 @@ class Runtime(Protocol):
         Raises: ImageNotFound when the registry has none or denies it, EngineFailed otherwise.
         """
 
-    def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         """Its output, as it was written. Raises: ContainerGone."""
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:

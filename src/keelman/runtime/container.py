@@ -7,24 +7,17 @@ engine and knows no clock.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from keelman.runtime import Row
+from keelman.runtime import Row, marks
+from keelman.runtime.marks import Mark
 from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow, Progress
 from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
 from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
-
-WORKER_LABEL = "keelman.worker"
-TASK_LABEL = "keelman.task"
-ATTEMPT_LABEL = "keelman.attempt"
-GENERATION_LABEL = "keelman.generation"
-SPEC_LABEL = "keelman.spec"
-SPEC_HASH_LABEL = "keelman.spec-hash"
 
 LIVE = frozenset({"running", "paused", "restarting"})
 OVER = frozenset({"exited", "dead"})
@@ -34,30 +27,9 @@ COMMAND_REASONS = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUT
 # -- a Task in the engine's words ----------------------------------------------------------------
 
 
-def container_name(worker: str, task_id: str, attempt: int) -> str:
-    """The name of the container of one attempt."""
-    return f"keelman-{worker}-{task_id}-{attempt}"
-
-
 def tagged(image: str) -> str:
     """An image's name with the tag that is meant when it has none."""
     return image if re.search(r"[:@][^/]*\Z", image) else f"{image}:latest"
-
-
-def labels_for(worker: str, task: Task, attempt: int) -> dict[str, str]:
-    """Our labels: whose container it is, and the spec it can be rebuilt from.
-
-    Labels are shown to everyone who may list containers, so the values of Env are blanked.
-    """
-    shown = msgspec.structs.replace(task.spec, env=dict.fromkeys(task.spec.env, ""))
-    return {
-        WORKER_LABEL: worker,
-        TASK_LABEL: task.id,
-        ATTEMPT_LABEL: str(attempt),
-        GENERATION_LABEL: str(task.generation),
-        SPEC_LABEL: msgspec.json.encode(shown).decode(),
-        SPEC_HASH_LABEL: task.spec.digest(),
-    }
 
 
 def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
@@ -70,7 +42,7 @@ def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
         "Env": [f"{key}={value}" for key, value in spec.env.items()],
         "User": spec.user,
         "ExposedPorts": {port: {} for port in _ports(spec)},
-        "Labels": spec.labels | labels_for(worker, task, attempt),
+        "Labels": spec.labels | marks.labels_for(worker, task, attempt),
         "StopSignal": spec.stop_signal or None,
         "StopTimeout": spec.stop_timeout,
         "HostConfig": _host_config(spec),
@@ -107,50 +79,10 @@ def _ports(spec: Spec) -> list[str]:
     return list(dict.fromkeys([*spec.exposed_ports, *spec.port_bindings]))
 
 
-# -- whose container it is -----------------------------------------------------------------------
-
-
-class Mark(Struct, frozen=True, kw_only=True):
-    """Whose container it is: what its labels say and its name confirms."""
-
-    worker: str
-    task_id: str
-    attempt: int
-    generation: int = 0
-
-
-def mark_of(names: Iterable[str], labels: Mapping[str, str] | None) -> Mark | None:
-    """Whose container it is; None when the labels are not ours or no name agrees with them.
-
-    `docker commit` copies labels into an image and so into a stranger's containers; names are the
-    engine's, and unique.
-    """
-    try:
-        mark = _labelled(labels or {})
-    except (KeyError, ValueError):
-        return None
-    name = container_name(mark.worker, mark.task_id, mark.attempt)
-    return mark if name in {given.removeprefix("/") for given in names} else None
-
-
-def _labelled(labels: Mapping[str, str]) -> Mark:
-    return Mark(
-        worker=labels[WORKER_LABEL],
-        task_id=labels[TASK_LABEL],
-        attempt=int(labels[ATTEMPT_LABEL]),
-        generation=int(labels[GENERATION_LABEL]),
-    )
-
-
-def owner_of(inspect: Inspect) -> Mark | None:
-    """Whose container an inspect shows."""
-    return mark_of([inspect.name], inspect.config.labels)
-
-
 def row_of(told: object) -> Row | None:
     """One row of a list; None when it is not ours. Raises: msgspec.ValidationError."""
     row = msgspec.convert(told, ListRow)
-    mark = mark_of(row.names or (), row.labels)
+    mark = marks.mark_of(row.names or (), row.labels)
     if mark is None:
         return None
     return Row(
@@ -167,7 +99,7 @@ def task_in_event(line: bytes) -> str | None:
     event = msgspec.json.decode(line, type=Event)
     if event.action.startswith("exec_"):  # a health check's command moves nothing
         return None
-    return (event.actor.attributes or {}).get(TASK_LABEL)
+    return (event.actor.attributes or {}).get(marks.TASK_LABEL)
 
 
 def trouble_in(line: bytes) -> str:
@@ -192,17 +124,22 @@ def body_of(inspect: Inspect, taken: Sequence[str] = ()) -> Body:
     `taken` are those of the host ports it asked for that somebody else holds: the engine's error
     is words, and words change.
     """
-    mark = owner_of(inspect)
+    mark = marks.owner_of(inspect)
     if mark is None:
         return Unknown(why=f"container {inspect.name} is not ours")
     match inspect.state.status:
         case "created":
             refused = _refused(inspect.state, taken)
-            return Created(container_id=inspect.id, attempt=mark.attempt, refused=refused)
+            return Created(
+                container_id=inspect.id,
+                attempt=mark.attempt,
+                spec_hash=mark.spec_hash,
+                refused=refused,
+            )
         case "running" | "paused":
-            return _running(inspect, mark.attempt)
-        case "exited":
-            return _exited(inspect, mark.attempt)
+            return _running(inspect, mark)
+        case "exited" | "dead":
+            return _exited(inspect, mark)
         case status:
             return Unknown(why=f"the engine says {status}")
 
@@ -218,7 +155,7 @@ def _refused(state: ContainerState, taken: Sequence[str]) -> Refused | None:
     return Refused(reason=Reason.PORT_TAKEN if taken else Reason.START_REFUSED, message=words)
 
 
-def _running(inspect: Inspect, attempt: int) -> Running:
+def _running(inspect: Inspect, mark: Mark) -> Running:
     ports = inspect.network_settings.ports or {}
     published = {
         port: tuple(HostPort(host_ip=at.host_ip, host_port=at.host_port) for at in bindings)
@@ -227,18 +164,20 @@ def _running(inspect: Inspect, attempt: int) -> Running:
     }
     return Running(
         container_id=inspect.id,
-        attempt=attempt,
+        attempt=mark.attempt,
+        spec_hash=mark.spec_hash,
         since=epoch(inspect.state.started_at),
         host_ports=published,
         stop_signal=inspect.config.stop_signal,
     )
 
 
-def _exited(inspect: Inspect, attempt: int) -> Exited:
+def _exited(inspect: Inspect, mark: Mark) -> Exited:
     state = inspect.state
     return Exited(
         container_id=inspect.id,
-        attempt=attempt,
+        attempt=mark.attempt,
+        spec_hash=mark.spec_hash,
         code=state.exit_code,
         oom=state.oom_killed,
         since=epoch(state.started_at),
@@ -268,7 +207,7 @@ def task_of(inspect: Inspect) -> Task | None:
     was asked for, and goes on. A spec that differs from its own hash label was written by another
     version, or changed by hand: what runs is adopted.
     """
-    mark = owner_of(inspect)
+    mark = marks.owner_of(inspect)
     spec = _spec_in(inspect.config)
     if mark is None or spec is None:
         return None
@@ -291,7 +230,7 @@ def _spec_in(config: Config) -> Spec | None:
     """The spec of the label, the values of its Env taken from the container itself."""
     known = {field.encode_name for field in msgspec.structs.fields(Spec)}
     try:
-        told = msgspec.json.decode((config.labels or {})[SPEC_LABEL], type=dict[str, Any])
+        told = msgspec.json.decode((config.labels or {})[marks.SPEC_LABEL], type=dict[str, Any])
         # A newer worker's label may hold fields that this one does not know.
         shown = msgspec.convert({key: told[key] for key in told if key in known}, Spec)
     except (KeyError, msgspec.DecodeError):

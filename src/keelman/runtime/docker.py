@@ -20,7 +20,7 @@ from aiodocker.containers import DockerContainer
 from aiohttp import ClientResponse, ClientTimeout, TCPConnector, UnixConnector
 
 from keelman.errors import CannotStart, EngineAway, EngineFailed, NameTaken
-from keelman.runtime import LogOptions, Row, container, frames, host_ports, statuses, streams
+from keelman.runtime import LogOptions, Row, container, frames, host_ports, marks, statuses, streams
 from keelman.runtime.statuses import USUAL, Meanings
 from keelman.runtime.told import Inspect, inspect_of, words_of
 from keelman.seen import (
@@ -96,18 +96,18 @@ class DockerRuntime:
         rows = await self._list(_labelled(worker=self._worker, task=task.id))
         if not rows:
             return Seen(body=Absent(image=await self._image(task.spec.image)))
-        *older, newest = sorted(rows, key=lambda row: row.attempt)
+        *older, newest = marks.by_attempt(rows)
         body = await self._body(newest.container_id)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 
     async def rows(self) -> list[Row]:
-        return await self._list({"label": [container.WORKER_LABEL]})
+        return await self._list({"label": [marks.WORKER_LABEL]})
 
     async def rebuild(self, container_id: str) -> Task | None:
         inspect = await self._inspect(container_id)
         if inspect is None:
             return None
-        mark = container.owner_of(inspect)
+        mark = marks.owner_of(inspect)
         return container.task_of(inspect) if mark and mark.worker == self._worker else None
 
     async def _list(self, filters: Mapping[str, list[str]]) -> list[Row]:
@@ -172,7 +172,7 @@ class DockerRuntime:
                 assert_never(action)
 
     async def _create(self, task: Task, attempt: int) -> None:
-        name = container.container_name(self._worker, task.id, attempt)
+        name = marks.container_name(self._worker, task.id, attempt)
         body = container.create_body(self._worker, task, attempt)
         with translated(statuses.CREATE):
             try:
@@ -184,12 +184,12 @@ class DockerRuntime:
 
     async def _settle(self, task: Task, attempt: int, error: DockerError) -> None:
         """A create that failed because it was done before has succeeded."""
-        name = container.container_name(self._worker, task.id, attempt)
+        name = marks.container_name(self._worker, task.id, attempt)
         inspect = await self._inspect(name)
         if inspect is None:
             raise error
-        mark = container.owner_of(inspect)
-        if mark is None or (mark.worker, mark.task_id) != (self._worker, task.id):
+        mark = marks.owner_of(inspect)
+        if mark is None or not mark.is_of(self._worker, task.id):
             raise NameTaken(f"container {name} is there and is not ours") from error
 
     async def _signal(self, container_id: str, signal: str) -> None:
@@ -213,7 +213,7 @@ class DockerRuntime:
 
     # -- streams ---------------------------------------------------------------------------------
 
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         path = f"containers/{_path(container_id)}/logs"
         with translated(statuses.LOGS):
             async with await self._open("GET", path, streams.log_query(options)) as response:

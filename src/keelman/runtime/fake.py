@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import assert_never
 
 from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
-from keelman.runtime import LogOptions, Row, container
+from keelman.runtime import LogOptions, Row, container, marks
 from keelman.runtime.fake_container import Line, Program
 from keelman.runtime.fake_engine import FakeEngine
 from keelman.seen import (
@@ -57,11 +57,12 @@ class FakeRuntime:
         return await self._engine.ask("rebuild", lambda: self._rebuild(container_id))
 
     def _look(self, task: Task) -> Seen:
-        rows = [row for row in self._rows() if (row.worker, row.task_id) == self._owner(task)]
+        mine = (self._worker, task.id)
+        rows = [row for row in self._rows() if (row.worker, row.task_id) == mine]
         if not rows:
             here = container.tagged(task.spec.image) in self._engine.images
             return Seen(body=Absent(image=Present() if here else Missing()))
-        *older, newest = sorted(rows, key=lambda row: row.attempt)
+        *older, newest = marks.by_attempt(rows)
         one = self._engine.containers[newest.container_id]
         body = container.body_of(one.inspect(), self._engine.taken(one))
         return Seen(body=body, others=tuple(row.container_id for row in older))
@@ -72,13 +73,10 @@ class FakeRuntime:
 
     def _rebuild(self, container_id: str) -> Task | None:
         one = self._engine.find(container_id)
-        mark = container.owner_of(one.inspect()) if one else None
+        mark = marks.owner_of(one.inspect()) if one else None
         if one is None or mark is None or mark.worker != self._worker:
             return None
         return container.task_of(one.inspect())
-
-    def _owner(self, task: Task) -> tuple[str, str]:
-        return self._worker, task.id
 
     # -- doing -----------------------------------------------------------------------------------
 
@@ -108,18 +106,18 @@ class FakeRuntime:
     def _create(self, task: Task, attempt: int) -> None:
         if container.tagged(task.spec.image) not in self._engine.images:
             raise ImageNotFound(f"no such image: {task.spec.image}")
-        name = container.container_name(self._worker, task.id, attempt)
+        name = marks.container_name(self._worker, task.id, attempt)
         there = self._engine.find(name)
         if there is None:
             self._engine.add(name, container.create_body(self._worker, task, attempt))
             return
-        mark = container.owner_of(there.inspect())
-        if mark is None or (mark.worker, mark.task_id) != self._owner(task):
+        mark = marks.owner_of(there.inspect())
+        if mark is None or not mark.is_of(self._worker, task.id):
             raise NameTaken(f"container {name} is there and is not ours")
 
     # -- streams ---------------------------------------------------------------------------------
 
-    async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         engine = self._engine
         one = await engine.ask("logs", lambda: engine.find(container_id))
         if one is None:

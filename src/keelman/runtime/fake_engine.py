@@ -19,8 +19,9 @@ from itertools import count
 from typing import Any, TypeVar
 
 from keelman.errors import EngineAway, EngineError, EngineFailed, EngineRefused, ImageNotFound
-from keelman.runtime.container import TASK_LABEL, WORKER_LABEL, tagged
+from keelman.runtime.container import tagged
 from keelman.runtime.fake_container import FakeContainer, Ports, Program, Stream
+from keelman.runtime.marks import TASK_LABEL, WORKER_LABEL
 from keelman.seen import Refused
 from keelman.task import Reason
 

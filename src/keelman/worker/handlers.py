@@ -13,8 +13,9 @@ from aiohttp.web import Request, Response, StreamResponse
 from keelman import params, wire
 from keelman.api import Route, json_response, query, read_json
 from keelman.errors import BadField
-from keelman.task import INT64_MAX, State, TaskEvent
-from keelman.worker import output, stream, waiting
+from keelman.task import State, TaskEvent
+from keelman.values import INT64_MAX
+from keelman.worker import logs, sse, waiting
 from keelman.worker.worker import Worker
 
 
@@ -44,28 +45,30 @@ async def stop_task(request: Request, worker: Worker) -> Response:
     """Put "stop" on the queue."""
     asked = query(request, "generation")
     generation = params.integer(asked, "generation", most=INT64_MAX) or 0
-    stop = TaskEvent(id="", state=State.COMPLETED, task_id=task_id(request), generation=generation)
+    stop = TaskEvent(
+        id=None, state=State.COMPLETED, task_id=task_id(request), generation=generation
+    )
     await worker.add_task(stop)
     return Response(status=204)
 
 
 async def get_logs(request: Request, worker: Worker) -> StreamResponse:
     """Stream a task's output as text."""
-    asked = output.LogRequest.of(query(request, *output.PARAMETERS))
-    return await output.send_logs(request, worker, task_id(request), asked)
+    asked = logs.LogRequest.of(query(request, *logs.PARAMETERS))
+    return await logs.send_logs(request, worker, task_id(request), asked)
 
 
 async def get_transitions(request: Request, worker: Worker) -> Response:
     """List a task's Transitions."""
     query(request)
-    task = worker.get_task(task_id(request))
-    return json_response(worker.db.history(task.id))
+    moves = worker.db.history(worker.get_task(task_id(request)).id)
+    return json_response(wire.encode_list([wire.encode_transition(move) for move in moves]))
 
 
 async def get_events(request: Request, worker: Worker) -> StreamResponse:
     """Stream Transitions as Server-Sent Events."""
     asked = query(request, "since").get("since")
-    return await stream.send_events(request, worker, request.headers.get("Last-Event-ID") or asked)
+    return await sse.send_events(request, worker, request.headers.get("Last-Event-ID") or asked)
 
 
 async def livez(_request: Request, _worker: Worker) -> Response:

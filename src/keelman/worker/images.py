@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from keelman.errors import EngineAway, EngineError, ImageNotFound
+from keelman.policy import LONGEST_WAIT_SECONDS
 from keelman.runtime import Runtime
 from keelman.seen import Image, Missing, Pulling, Unavailable
 
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 PULLS_MOST = 3
 AWAY_SECONDS = 2.0
+KEPT = 2 * LONGEST_WAIT_SECONDS  # by then whoever waited has looked
 
 
 class Images:
@@ -73,5 +75,6 @@ class Images:
         except EngineError as error:
             log.warning("pull failed", image=image, error=error.message)
             final = isinstance(error, ImageNotFound)
-            failure = Unavailable(at=self._clock(), final=final, message=error.message)
-            self._failed[image] = failure
+            now = self._clock()
+            self._failed = {name: one for name, one in self._failed.items() if now - one.at < KEPT}
+            self._failed[image] = Unavailable(at=now, final=final, message=error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import msgspec
 
@@ -34,7 +35,8 @@ async def added(runtime: Runtime, step: Step) -> Step:
 async def _tail(runtime: Runtime, container_id: str) -> list[str]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            chunks = [chunk async for chunk in runtime.logs(container_id, LogOptions(tail=LINES))]
+            async with aclosing(runtime.logs(container_id, LogOptions(tail=LINES))) as written:
+                chunks = [chunk async for chunk in written]
     except (KeelmanError, TimeoutError):
         return []
     text = b"".join(chunks).decode(errors="replace")

@@ -1,35 +1,133 @@
-"""The worker's own log: structured, one line each, on standard error."""
+"""A task's output as text, followed across restarts until the task has ended.
+
+The containers of past attempts are found by the log of Transitions. Whatever can be refused is
+refused before the first byte; an engine that goes away in between cuts the answer visibly short.
+"""
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import Literal
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Self
 
-import structlog
+import msgspec
+from aiohttp.web import Request, StreamResponse
+from msgspec import Struct
+
+from keelman import params
+from keelman.api import send, streaming
+from keelman.errors import BadField, ContainerGone, UnknownTask
+from keelman.runtime import LogOptions
+from keelman.task import State, Task
+from keelman.values import INT64_MAX
+from keelman.worker.worker import Worker
+
+PARAMETERS = ("follow", "tail", "since", "stream", "attempt")
 
 
-def configure(form: Literal["auto", "console", "json"]) -> None:
-    """Log as JSON lines, or for people; `auto` is for people on a terminal."""
-    people = form == "console" or (form == "auto" and sys.stderr.isatty())
-    last: list[structlog.typing.Processor] = (
-        [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # The usual one shows local values, which may be secrets of a task.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
-        if people
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+class LogRequest(Struct, frozen=True, kw_only=True):
+    """What part of a task's output is asked for; `attempt` None is the present one."""
+
+    options: LogOptions
+    attempt: int | None = None
+
+    @classmethod
+    def of(cls, asked: Mapping[str, str]) -> Self:
+        """From a query. Raises: BadField."""
+        stream = params.choice(asked, "stream", "stdout", "stderr", "both")
+        attempt = params.integer(asked, "attempt", most=INT64_MAX)
+        if attempt == 0:
+            raise BadField("attempt: attempts are counted from 1")
+        options = LogOptions(
+            follow=params.flag(asked, "follow"),
+            tail=params.integer(asked, "tail", most=1_000_000),
+            since=params.seconds(asked, "since", most=1e11) or 0.0,
+            stream=stream or "both",  # type: ignore[arg-type]  # one of the allowed words
+        )
+        return cls(options=options, attempt=attempt)
+
+
+async def send_logs(
+    request: Request, worker: Worker, task_id: str, asked: LogRequest
+) -> StreamResponse:
+    """Answer with a task's output. Raises: UnknownTask, ContainerGone, EngineAway."""
+    await _check(worker, worker.get_task(task_id), asked.attempt)
+    response = StreamResponse()
+    response.content_type, response.charset = "text/plain", "utf-8"
+    async with streaming(request, response), aclosing(_chunks(worker, task_id, asked)) as chunks:
+        async for chunk in chunks:
+            await send(response, chunk)
+    return response
+
+
+async def _check(worker: Worker, task: Task, attempt: int | None) -> None:
+    """Raises: ContainerGone, when nothing is left to read and nothing will come."""
+    container_id = source(worker, task, attempt)
+    if not container_id:
+        return
+    try:
+        async with aclosing(worker.runtime.logs(container_id, LogOptions(tail=0))) as chunks:
+            await anext(chunks, None)
+    except ContainerGone:
+        if attempt is not None or task.state.ended:  # else the next one is about to be made
+            raise
+
+
+def source(worker: Worker, task: Task, attempt: int | None) -> str:
+    """The id of the container to read; empty while there is none yet. Raises: ContainerGone."""
+    present = attempt is None and task.state >= State.RUNNING
+    container_id = (present and task.container_id) or _past(worker, task, attempt)
+    if not container_id and (attempt is not None or task.state.ended):
+        which = "the task" if attempt is None else f"attempt {attempt}"
+        raise ContainerGone(f"{which} has no container")
+    return container_id
+
+
+def _past(worker: Worker, task: Task, attempt: int | None) -> str:
+    for move in reversed(worker.db.history(task.id)):
+        if move.container_id and attempt in (None, move.attempt):
+            return move.container_id
+    return ""
+
+
+async def _chunks(worker: Worker, task_id: str, asked: LogRequest) -> AsyncGenerator[bytes, None]:
+    """The output of one container; when following, then of those of the next attempts."""
+    options, container_id = asked.options, source(worker, worker.get_task(task_id), asked.attempt)
+    while True:
+        async with aclosing(_of(worker, container_id, options)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        if not options.follow or asked.attempt is not None:
+            return
+        if not (container_id := await _next(worker, task_id, container_id)):
+            return
+        options = msgspec.structs.replace(options, tail=None)
+
+
+async def _of(
+    worker: Worker, container_id: str, options: LogOptions
+) -> AsyncGenerator[bytes, None]:
+    if not container_id:
+        return
+    try:
+        async with aclosing(worker.runtime.logs(container_id, options)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except ContainerGone:  # its successor is about to be made
+        return
+
+
+async def _next(worker: Worker, task_id: str, shown: str) -> str:
+    """The id of the container after `shown`, once it ran; empty when the task has ended."""
+    seq = worker.events.last_seq
+    while not worker.events.closed:
+        try:
+            task = worker.get_task(task_id)
+        except UnknownTask:
+            return ""
+        if task.state >= State.RUNNING and task.container_id not in ("", shown):
+            return task.container_id
+        if task.state.ended:
+            return ""
+        seq = await worker.events.after_move_of(task_id, seq)
+    return ""

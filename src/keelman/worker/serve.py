@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import ssl
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -26,13 +25,14 @@ from keelman.db import Db
 from keelman.errors import CannotStart
 from keelman.runtime.docker import DockerRuntime
 from keelman.store import Store, lock_file
-from keelman.worker import logs
+from keelman.worker import own_log
 from keelman.worker.handlers import ROUTES
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
 
 log = structlog.get_logger(__name__)
 
+LOCK_PLACES = (Path("/run/lock"), Path("/tmp"))  # noqa: S108  # a lock, opened as it is, and no data
 FIRST_CONTACT_SECONDS = 5.0
 
 
@@ -69,11 +69,11 @@ async def serve(
     `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call.
     Raises: CannotStart.
     """
-    logs.configure(options.log_format)
+    own_log.configure(options.log_format)
     _check_name(options.name)
-    store = Store(options.data_dir, new_id)
     tls = engine_tls(options.docker_certs) if options.docker_certs else None
     runtime = DockerRuntime(options.name, options.docker_host, tls=tls)
+    store = Store(options.data_dir, new_id)
     try:
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
@@ -115,17 +115,17 @@ async def _run(worker: Worker, api: Api[Worker], options: WorkerOptions) -> None
     """All loops in one group: one that dies takes the rest down, and its error comes out."""
     told_to_stop = _on_signals()
     watch = Watch(worker, options.name, lambda engine_id: _lock_name(options.name, engine_id))
-    loops = (worker.run_tasks, watch.update_tasks, watch.relist_tasks, watch.retire_tasks)
     try:
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(loop(), name=loop.__name__) for loop in loops]
+            running = [group.create_task(loop(), name=loop.__name__) for loop in watch.loops]
             await _answer_until(told_to_stop, worker, api, watch)
             for task in running:
                 task.cancel()
     except ExceptionGroup as errors:
-        if errors.subgroup(CannotStart) is None:
-            raise
-        raise errors.exceptions[0] from None
+        for error in errors.exceptions:
+            if isinstance(error, CannotStart):
+                raise error from None
+        raise
 
 
 async def _answer_until(
@@ -156,10 +156,11 @@ def _on_signals() -> asyncio.Event:
 def _lock_name(name: str, engine_id: str) -> None:
     """Hold a worker's name on an engine until the process ends. Raises: CannotStart."""
     file = f"keelman-{hashlib.sha256(f'{engine_id}/{name}'.encode()).hexdigest()[:16]}.lock"
-    shared = Path("/run/lock")
-    directory = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    path = next(place for place in LOCK_PLACES if os.access(place, os.W_OK)) / file
     try:
-        lock_file(directory / file)
-    except OSError as error:
-        words = f"another worker named {name} is at work on this engine ({directory / file})"
+        lock_file(path)
+    except BlockingIOError as error:
+        words = f"another worker named {name} is at work on this engine ({path})"
         raise CannotStart(words) from error
+    except OSError as error:
+        raise CannotStart(f"the lock {path} cannot be used: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Self
 
@@ -35,14 +36,14 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 async def until(worker: Worker, task_id: str, wait: Wait) -> Task:
     """The task as it is when the wait is over. Raises: UnknownTask."""
-    task = worker.get_task(task_id)
-    if wait.state is None:
-        return task
-    try:
-        async with asyncio.timeout(wait.timeout_seconds):
-            while task.state < wait.state and not worker.events.closed:
-                await worker.events.news()
-                task = worker.get_task(task_id)
-    except TimeoutError:
-        pass
-    return task
+    if wait.state is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait.timeout_seconds):
+                await _reached(worker, task_id, wait.state)
+    return worker.get_task(task_id)
+
+
+async def _reached(worker: Worker, task_id: str, state: State) -> None:
+    seq = worker.events.last_seq
+    while worker.get_task(task_id).state < state and not worker.events.closed:
+        seq = await worker.events.after_move_of(task_id, seq)

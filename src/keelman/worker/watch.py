@@ -7,12 +7,13 @@ opened first, then everything is listed, then it is followed, so that nothing fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 
 import structlog
 
 from keelman.errors import CannotRecord, EngineAway, EngineError
 from keelman.runtime import Row
+from keelman.runtime.marks import by_attempt
 from keelman.task import State
 from keelman.worker.worker import Worker
 
@@ -29,7 +30,7 @@ class Watch:
     """Keeps one worker's lanes informed.
 
     `lock_name(engine_id)` is called once the engine is known; it raises CannotStart when another
-    worker of this name is at work there. `contacted` is set after the first try, good or bad.
+    worker of this name is at work there. `contacted` is set when the engine answered, or did not.
     """
 
     def __init__(self, worker: Worker, name: str, lock_name: Callable[[str], None]) -> None:
@@ -38,32 +39,38 @@ class Watch:
         self._name = name
         self._lock_name = lock_name
         self._locked = False
+        self._following = False
         self._reported: set[str] = set()
+
+    @property
+    def loops(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
+        """All that runs beside the API, each until cancelled."""
+        return (self.worker.run_tasks, self.update_tasks, self.relist_tasks, self.retire_tasks)
 
     async def update_tasks(self) -> None:
         """Follow the engine until cancelled. While it is away nothing is known, nothing fails."""
         while True:
             try:
                 await self._follow()
-            except (EngineError, CannotRecord) as error:
-                self._trouble(error.message or "the engine does not answer")
+            except EngineError as error:
+                self._engine_is(error.message or "the engine does not answer")
+            except CannotRecord as error:
+                log.warning("cannot record", error=error.message)
+            self._following = False
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _follow(self) -> None:
         async with self.worker.runtime.changes() as changes:
             await self._meet_engine()
-            self._trouble("")
+            self._engine_is("")
+            self._following = True
             self._wake_all(await self._mine())
             async for task_id in changes:
                 self.worker.lanes.wake(task_id)
         raise EngineAway("the engine's event stream ended")
 
-    def _trouble(self, words: str) -> None:
-        if words and words != self.worker.engine_trouble:
-            log.warning("engine away", error=words)
-        elif self.worker.engine_trouble and not words:
-            log.info("engine ready")
-        self.worker.engine_trouble = words
+    def _engine_is(self, trouble: str) -> None:
+        self.worker.engine_is(trouble)
         self.contacted.set()
 
     async def _meet_engine(self) -> None:
@@ -76,7 +83,7 @@ class Watch:
             self._locked = True
         if known is None:
             for row in orphans(await self._mine(), self._known):
-                await self.worker.adopt(row)
+                await self.worker.adoption.adopt(row)
             await self.worker.db.set_engine_id(found)
 
     def _known(self, task_id: str) -> bool:
@@ -93,34 +100,38 @@ class Watch:
         if new:
             workers = sorted({row.worker for row in foreign})
             log.info("containers of other workers are not touched", count=len(new), of=workers)
-        self._reported |= new
+        self._reported = {row.container_id for row in foreign}
 
     def _wake_all(self, rows: list[Row]) -> None:
         """After a gap everything that is not at rest is looked at."""
-        self._wake_orphans(rows)
+        self.worker.adoption.found(orphans(rows, self._known))
         for task_id in {**self.worker.db.live(), **dict.fromkeys(self.worker.queue.waiting())}:
             self.worker.lanes.wake(task_id)
         for task_id in suspects(rows, self.worker.db.live()):
             self.worker.lanes.wake(task_id)
 
-    def _wake_orphans(self, rows: list[Row]) -> None:
-        for row in orphans(rows, self._known):
-            self.worker.orphans[row.task_id] = row
-            self.worker.lanes.wake(row.task_id)
-
     async def relist_tasks(self) -> None:
-        """Look now and then whether the list agrees with the Db, until cancelled."""
+        """Look now and then whether the list agrees with the Db, until cancelled.
+
+        An engine that hangs leaves its event stream open: here it is found out, and found back.
+        """
         while True:
             await asyncio.sleep(RELIST_SECONDS)
-            if self.worker.engine_trouble:
-                continue
-            try:
-                self._wake_doubtful(await self._mine())
-            except (EngineError, CannotRecord) as error:
-                log.warning("list failed", error=error.message)
+            if self._following:
+                await self._relist()
+
+    async def _relist(self) -> None:
+        try:
+            rows, hung = await self._mine(), bool(self.worker.engine_trouble)
+            self._engine_is("")
+            self._wake_all(rows) if hung else self._wake_doubtful(rows)
+        except EngineError as error:
+            self._engine_is(error.message)
+        except CannotRecord as error:
+            log.warning("cannot record", error=error.message)
 
     def _wake_doubtful(self, rows: list[Row]) -> None:
-        self._wake_orphans(rows)
+        self.worker.adoption.found(orphans(rows, self._known))
         for task_id in [*suspects(rows, self.worker.db.live()), *self.worker.queue.waiting()]:
             self.worker.lanes.wake(task_id)
 
@@ -141,15 +152,13 @@ class Watch:
         limits = self.worker.limits
         before = self.worker.clock() - limits.keep_ended_seconds
         ids = self.worker.db.expired(before, keep=limits.keep_ended_tasks, most=RETIRE_MOST)
-        self.worker.expired.update(ids)
-        for task_id in ids:
-            self.worker.lanes.wake(task_id)
+        self.worker.retire(ids)
 
 
 def orphans(rows: Iterable[Row], known: Callable[[str], bool]) -> list[Row]:
     """The newest container of each task that is not on record."""
     newest: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: row.attempt):
+    for row in by_attempt(rows):
         newest[row.task_id] = row
     return [row for task_id, row in newest.items() if not known(task_id)]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -28,11 +28,12 @@ from keelman.errors import (
 from keelman.events import Events
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
-from keelman.runtime import Row, Runtime
-from keelman.seen import Absent, Action, Create, Pull, Remove, Seen, Start, Unknown
+from keelman.runtime import Runtime
+from keelman.seen import Absent, Action, Create, Pull, Seen, Start, Unknown
 from keelman.store import Store
-from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
+from keelman.task import Reason, Spec, State, Task, TaskEvent, Transition, new_task
 from keelman.worker import last_words, mounts
+from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.lanes import Lanes
 from keelman.worker.slots import Slots
@@ -40,6 +41,7 @@ from keelman.worker.slots import Slots
 log = structlog.get_logger(__name__)
 
 RECORD_AGAIN_SECONDS = 1.0
+PROBE_SECONDS = 10.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +66,11 @@ class Worker:
         self.clock = clock
         self.limits = limits
         self.lanes = Lanes(self.run_task_safely, clock)
+        self.adoption = Adoption(runtime, self.db, self.lanes.wake)
         self.images = Images(runtime, clock, self.lanes.wake)
         self.slots = Slots(limits.start_slots, self.lanes.wake)
         self.engine_trouble = "the engine was not reached yet"
-        self.expired: set[str] = set()
-        self.orphans: dict[str, Row] = {}
+        self._expired: set[str] = set()
         self._mishaps: Counter[str] = Counter()
 
     # -- for handlers ----------------------------------------------------------------------------
@@ -78,10 +80,10 @@ class Worker:
 
         Raises: Conflict and its kin, Forbidden (a mount), CannotRecord, EngineUnavailable.
         """
-        if event.spec is not None:
-            if (words := mounts.refused(event.spec, self.limits.allowed_mounts)) is not None:
-                raise Forbidden(words)
+        if event.spec is not None and not self.queue.has_seen(event):
             self._must_know_its_engine()
+            if (words := await self._refused_mount(event.spec)) is not None:
+                raise Forbidden(words)
         admitted = await self.queue.put(event, self.clock(), self._admitted)
         return admitted.answer
 
@@ -89,6 +91,12 @@ class Worker:
         """A new Db takes no task before it saw what its engine may still hold under that ID."""
         if self.db.engine_id() is None:
             raise EngineUnavailable(f"no engine was ever reached: {self.engine_trouble}")
+
+    async def _refused_mount(self, spec: Spec) -> str | None:
+        """Why a mount is refused. On a thread: a path on a dead network mount may hang."""
+        if not spec.mounts:
+            return None
+        return await asyncio.to_thread(mounts.refused, spec, self.limits.allowed_mounts)
 
     def _admitted(self, admitted: Admitted) -> None:
         wish = admitted.wish
@@ -112,33 +120,27 @@ class Worker:
         """Raises: EngineUnavailable, CannotRecord."""
         if self.engine_trouble:
             raise EngineUnavailable(self.engine_trouble)
-        await self.db.probe(self.clock())
-
-    # -- adoption --------------------------------------------------------------------------------
-
-    async def adopt(self, row: Row) -> Task | None:
-        """Take up a container of ours that is not on record; None when there is nothing to take up.
-
-        What runs goes on as a Task rebuilt from its labels; what had ended is recorded as ended.
-        What is left of a task that was cleaned away is removed.
-        """
-        task = await self.runtime.rebuild(row.container_id)
-        if task is None:
-            return None
-        if self.db.buried(task.id):
-            await self.runtime.do(task, Remove(container_id=row.container_id))
-            return None
-        log.info("adopted", task=task.id, container=row.container_id, attempt=row.attempt)
-        await self.db.put(task)
-        return task
-
-    async def _adopt(self, task_id: str) -> Task | None:
-        row = self.orphans.pop(task_id, None)
         try:
-            return None if row is None else await self.adopt(row)
-        except EngineError as error:  # it is found again by the next list
-            log.warning("not adopted", task=task_id, error=error.message)
-            return None
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.db.probe(self.clock())
+        except TimeoutError as error:
+            raise CannotRecord(f"no write was done in {PROBE_SECONDS:g} s") from error
+
+    # -- for the watch ---------------------------------------------------------------------------
+
+    def engine_is(self, trouble: str) -> None:
+        """What is wrong with the engine, in words; empty when nothing is."""
+        if trouble and trouble != self.engine_trouble:
+            log.warning("engine away", error=trouble)
+        elif self.engine_trouble and not trouble:
+            log.info("engine ready")
+        self.engine_trouble = trouble
+
+    def retire(self, task_ids: Iterable[str]) -> None:
+        """Ended tasks that retention wants gone."""
+        for task_id in task_ids:
+            self._expired.add(task_id)
+            self.lanes.wake(task_id)
 
     # -- one step --------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class Worker:
         """One step for one task; answers when to look again (`Lanes`)."""
         wish, task = self.queue.get(task_id), self.db.get(task_id)
         if task is None:
-            task = new_task(wish) if wish is not None else await self._adopt(task_id)
+            task = new_task(wish) if wish is not None else await self.adoption.of(task_id)
         if task is None:
             return None
         seen = await self.look(task)
@@ -207,7 +209,7 @@ class Worker:
             body=body,
             others=seen.others,
             slot=self.slots.free(task.id),
-            expired=task.id in self.expired,
+            expired=task.id in self._expired,
         )
 
     async def record(self, before: Task, step: Step) -> None:
@@ -222,7 +224,7 @@ class Worker:
         if move is None:
             return
         if not move.to.ended:  # it lives again
-            self.expired.discard(move.task_id)
+            self._expired.discard(move.task_id)
         self.events.publish(move)
         log.info(
             "transition",
@@ -252,6 +254,7 @@ class Worker:
         except EngineError as error:
             log.warning("action failed", task=task.id, action=str(action), error=error.message)
             after = reconcile.failed(task, action, error, self.clock())
+            self.slots.leave(task.id)  # the way up is over, or interrupted by a back-off
         await self.record(task, after)
         return self.clock() if after.wake is None else after.wake
 
@@ -259,13 +262,13 @@ class Worker:
         match action:
             case Pull(image=image):
                 self.images.pull(image, task.id)
-            case Create() if words := mounts.refused(task.spec, self.limits.allowed_mounts):
+            case Create() if (words := await self._refused_mount(task.spec)) is not None:
                 raise NotAllowedHere(words)
             case _:
                 await self.runtime.do(task, action)
 
     async def forget(self, task: Task) -> float | None:
         """Drop a task that retention wants gone; a newer wish for it keeps it."""
-        self.expired.discard(task.id)
+        self._expired.discard(task.id)
         gone = await self.db.forget(task, self.clock())
         return None if gone else self.clock()

@@ -11,10 +11,10 @@ import asyncio
 from aiohttp.web import Request, StreamResponse
 
 from keelman import params
-from keelman.api import cut_off, send
+from keelman.api import send, streaming
 from keelman.errors import EventsGone
 from keelman.events import Entry
-from keelman.task import INT64_MAX
+from keelman.values import INT64_MAX
 from keelman.worker.worker import Worker
 
 COMMENT_SECONDS = 15.0
@@ -23,16 +23,11 @@ COMMENT_SECONDS = 15.0
 async def send_events(request: Request, worker: Worker, last_id: str | None) -> StreamResponse:
     """Transitions from after `last_id` on (None: from now on), until the client goes."""
     seq = first_seq(worker, last_id)
-    response = StreamResponse(headers={"Cache-Control": "no-store"})
+    response = StreamResponse()
     response.content_type = "text/event-stream"
-    await response.prepare(request)
-    try:
+    async with streaming(request, response):
         await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
         await _pump(response, worker, seq)
-    except EventsGone:  # it is told when it comes back
-        pass
-    except (TimeoutError, ConnectionError):
-        cut_off(request)
     return response
 
 

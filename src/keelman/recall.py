@@ -1,0 +1,51 @@
+"""What is on record of a task, brought in line with what can be. PURE.
+
+The record may be older than the engine, or its times from before a clock jump; a container may be
+older than the record.
+"""
+
+from __future__ import annotations
+
+from keelman.policy import LONGEST_WAIT_SECONDS
+from keelman.seen import Absent, Created, Seen, Unknown
+from keelman.task import Ending, Reason, Task
+
+
+def in_line(task: Task, seen: Seen, now: float) -> Task:
+    """The task as the step may take it."""
+    return _caught_up(_mended(_within(task, now)), seen)
+
+
+def _within(task: Task, now: float) -> Task:
+    """Cut stored times that a clock jump made absurd to their own maximum."""
+    ending = task.ending
+    if ending is not None and ending.since > now:
+        ending = Ending(why=ending.why, since=now, signalled=ending.signalled)
+    ran = task.first_running
+    first_running = None if ran is None else min(ran, now)
+    due = min(task.due, now + LONGEST_WAIT_SECONDS)
+    return task.but(due=due, ending=ending, first_running=first_running)
+
+
+def of_another_life(task: Task, seen: Seen) -> str | None:
+    """The container of this ID with another spec, from before the Db was lost; its id."""
+    body = seen.body
+    if task.attempt or isinstance(body, Absent | Unknown):
+        return None
+    return None if body.spec_hash in ("", task.spec.digest()) else body.container_id
+
+
+def _mended(task: Task) -> Task:
+    """A step that is made at all is past the worker's own error."""
+    return (
+        task.but(reason=Reason.NONE, message="") if task.reason is Reason.INTERNAL_ERROR else task
+    )
+
+
+def _caught_up(task: Task, seen: Seen) -> Task:
+    """A Db older than the engine, or made anew, takes over the engine's count of attempts."""
+    body = seen.body
+    if isinstance(body, Absent | Unknown) or body.attempt <= task.attempt:
+        return task
+    ran = not isinstance(body, Created)
+    return task.but(attempt=body.attempt, started=body.attempt if ran else task.started)
