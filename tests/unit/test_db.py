@@ -266,6 +266,18 @@ async def test_tombstones_stay_for_their_time(db: Db) -> None:
     assert not db.buried(TASK_ID)
 
 
+async def test_of_a_live_tasks_events_only_the_newest_is_kept_for_ever(
+    db: Db, queue: Queue
+) -> None:
+    """A manager that repeats its wish under new IDs does not fill the disk."""
+    await queue.put(an_event(event_id=an_id(1)), NOW)
+    await queue.put(an_event(event_id=an_id(2)), NOW + 1)
+    await db.sweep(NOW + TOMBSTONE_SECONDS)
+    assert [queue.has_seen(an_event(event_id=an_id(number))) for number in (1, 2)] == [True, True]
+    await db.sweep(NOW + TOMBSTONE_SECONDS + 2)
+    assert [queue.has_seen(an_event(event_id=an_id(number))) for number in (1, 2)] == [False, True]
+
+
 async def test_the_log_is_trimmed_at_its_old_end_only_and_its_numbers_go_on(
     db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:

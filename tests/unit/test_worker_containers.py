@@ -15,7 +15,7 @@ from keelman.runtime.fake import FakeRuntime
 from keelman.seen import Create
 from keelman.task import Mount, Reason, State
 from keelman.worker.worker import Worker
-from tests.unit.given import TASK_ID
+from tests.unit.given import TASK_ID, a_task
 from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event
 from tests.unit.given_worker import (
     FAILS,
@@ -75,6 +75,30 @@ async def test_what_runs_although_its_task_has_ended_is_stopped(machine: Machine
     await settle(worker)
     assert machine.engine.live == []
     assert state_of(worker) is COMPLETED
+
+
+@in_virtual_time
+async def test_a_container_of_another_life_of_its_id_is_not_taken_for_it(machine: Machine) -> None:
+    """The Db is older than the engine, and the same ID was sent with another spec."""
+    other_hand = FakeRuntime(machine.engine, "w")
+    worker = await machine.met()
+    await other_hand.do(a_task(asked={"env": {"A": "1"}}), Create(attempt=3))
+    await worker.add_task(an_event(env={"A": "2"}))
+    await settle(worker)
+    assert state_of(worker) is RUNNING
+    assert [one.body["Env"] for one in machine.engine.containers.values()] == [["A=2"]]
+
+
+@in_virtual_time
+async def test_a_container_of_the_same_spec_is_taken_up_with_its_attempt(machine: Machine) -> None:
+    worker = await machine.met()
+    await worker.add_task(an_event())
+    wanted = worker.get_task(TASK_ID)
+    other_hand = FakeRuntime(machine.engine, "w")
+    await other_hand.do(wanted, Create(attempt=3))
+    await settle(worker)
+    assert worker.get_task(TASK_ID).attempt == 3
+    assert len(machine.engine.containers) == 1
 
 
 # -- mounts --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from keelman.errors import EngineFailed
 from keelman.task import Reason, State
 from tests.unit.given import TASK_ID
 from tests.unit.given_wire import a_delete, an_event, an_id
@@ -169,3 +170,15 @@ async def test_containers_outlive_the_worker_and_the_next_one_goes_on(machine: M
     async with at_work(worker):
         await pass_time(1)
         assert states(worker, 1) == [COMPLETED]
+
+
+@in_virtual_time
+async def test_a_task_in_back_off_keeps_no_place_from_others(machine: Machine) -> None:
+    worker = machine.worker(start_slots=1)
+    async with at_work(worker):
+        machine.engine.fail_next("create", EngineFailed("out of sorts"))
+        await send(worker, 1)
+        await pass_time(0.5)
+        await send(worker, 2)
+        await pass_time(0.1)
+        assert states(worker, 1, 2) == [SCHEDULED, RUNNING]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keelman.errors import CannotStart, EngineUnavailable
+from keelman.errors import CannotStart, EngineAway, EngineUnavailable
 from keelman.runtime.fake import FakeRuntime
 from keelman.seen import Create
 from keelman.task import Reason, State
@@ -233,3 +233,19 @@ async def test_a_task_that_ran_again_in_time_is_not_let_go_of(machine: Machine) 
         await pass_time(RETIRE_SECONDS + 10)
         assert state_of(worker) is FAILED
     assert len(machine.engine.made) == 2
+
+
+@in_virtual_time
+async def test_an_engine_that_hangs_is_found_out_and_found_back(machine: Machine) -> None:
+    """Its event stream stays open all the while."""
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(an_event())
+        await pass_time(1)
+        machine.engine.fail_next("rows", EngineAway("no answer"))
+        await pass_time(RELIST_SECONDS)
+        with pytest.raises(EngineUnavailable, match="no answer"):
+            await worker.check_ready()
+        assert state_of(worker) is RUNNING
+        await pass_time(RELIST_SECONDS)
+        await worker.check_ready()
