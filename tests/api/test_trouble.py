@@ -15,6 +15,7 @@ from keelman.api import Api
 from keelman.errors import CannotStart
 from keelman.runtime.fake import FakeEngine
 from keelman.task import Task, TaskEvent
+from keelman.worker import worker as workers
 from keelman.worker.handlers import ROUTES
 from tests.api.conftest import Served, an_event, answer_of, serving, until
 from tests.api.listening import listening
@@ -94,6 +95,20 @@ async def test_what_cannot_be_recorded_is_503_and_does_not_happen(full_disk: Ser
     full_disk.store._writer.execute("PRAGMA query_only = OFF")
     assert (await full_disk.post(event)).status == 201  # the same event, sent again
     assert (await full_disk.until(event["Task"]["ID"], "running"))["State"] == 2
+
+
+async def test_a_write_that_hangs_is_not_ready(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "PROBE_SECONDS", 0.05)
+    gate = Gate()
+    held = asyncio.create_task(served.store.write(gate))
+    await gate.reached()
+    assert (await served.get("/readyz")).is_error(503, "cannot_record")
+    assert (await served.get("/livez")).status == 200
+    gate.open()
+    await held
+    assert (await served.get("/readyz")).status == 200
 
 
 async def test_a_stop_that_cannot_be_recorded_is_503_and_does_not_happen(served: Served) -> None:

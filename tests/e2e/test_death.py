@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -195,12 +196,14 @@ async def test_an_event_stream_resumes_without_a_hole_after_a_kill(machine: Mach
 
 async def _events(machine: Machine, since: str, count: int) -> tuple[str, list[int]]:
     """The last id and the numbers of the next events."""
-    ids: list[str] = []
+    last_id, numbers = "", []
     timeout = aiohttp.ClientTimeout(total=60)
     async with machine.session.get("/events", params={"since": since}, timeout=timeout) as stream:
         async for line in stream.content:
             if line.startswith(b"id: "):
-                ids.append(line[4:].decode().strip())
-            if len(ids) == count:
+                last_id = line[4:].decode().strip()
+            if line.startswith(b"data: "):
+                numbers.append(json.loads(line[6:])["Seq"])
+            if len(numbers) == count:
                 break
-    return ids[-1], [int(one.rpartition(":")[2]) for one in ids]
+    return last_id, numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_a_container_of_the_same_spec_is_taken_up_with_its_attempt(machine
 # -- mounts --------------------------------------------------------------------------------------
 
 
-def mounting(source: Path) -> dict[str, tuple[Mount, ...]]:
+def mounting(source: Path) -> dict[str, Any]:
     return {"mounts": (Mount(source=str(source), target="/in"),)}
 
 
@@ -112,8 +113,19 @@ def mounting(source: Path) -> dict[str, tuple[Mount, ...]]:
 async def test_a_mount_that_is_not_allowed_is_refused_when_it_is_sent(machine: Machine) -> None:
     worker = await machine.met()
     with pytest.raises(Forbidden, match="--allow-mount"):
-        await worker.add_task(an_event(**mounting(Path("/etc"))))  # type: ignore[arg-type]
+        await worker.add_task(an_event(**mounting(Path("/etc"))))
     assert worker.db.shown(TASK_ID) is None
+
+
+@in_virtual_time
+async def test_an_event_that_was_answered_is_answered_so_again_whatever_is_allowed_now(
+    machine: Machine, tmp_path: Path
+) -> None:
+    asked = an_event(**mounting(tmp_path))
+    worker = await machine.met(allowed_mounts=(str(tmp_path),))
+    answer = await worker.add_task(asked)
+    worker = await machine.met(allowed_mounts=())
+    assert await worker.add_task(asked) == answer
 
 
 @in_virtual_time
@@ -124,7 +136,7 @@ async def test_a_link_changed_after_it_was_allowed_is_refused_before_the_create(
     link.parent.mkdir()
     link.mkdir()
     worker = await machine.met(allowed_mounts=(str(link.parent),))
-    await worker.add_task(an_event(**mounting(link)))  # type: ignore[arg-type]
+    await worker.add_task(an_event(**mounting(link)))
     link.rmdir()
     link.symlink_to("/etc")
     await settle(worker)
