@@ -152,11 +152,13 @@ async def test_another_workers_containers_are_not_touched(machine: Machine) -> N
     other = FakeRuntime(machine.engine, "other")
     await other.do(a_task(SCHEDULED), Create(attempt=1))
     machine.engine.start(machine.engine.the_container().id)
+    machine.engine.fail_next("rebuild", EngineAway("nobody should ask"))
     worker = machine.worker()
     async with at_work(worker):
         await pass_time(10 * RELIST_SECONDS)
         assert worker.db.shown(TASK_ID) is None
     assert len(machine.engine.live) == 1
+    assert machine.engine._errors["rebuild"], "it was looked into"
 
 
 @in_virtual_time
