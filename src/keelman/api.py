@@ -37,6 +37,7 @@ Handler = Callable[[web.Request, W], Awaitable[web.StreamResponse]]
 
 BODY_MOST_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
+CHUNK_BYTES = 256 * 1024
 WRITE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
 
@@ -79,6 +80,8 @@ class Api(Generic[W]):
 
     def bind(self) -> None:
         """Take the address. Port 0 takes a free one, shown in `port`. Raises: CannotStart."""
+        if not self.address:
+            raise CannotStart("--host is empty; 127.0.0.1 is the usual one")
         try:
             family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
             self._socket = socket.create_server(
@@ -86,7 +89,11 @@ class Api(Generic[W]):
             )
         except OSError as error:
             where = f"{self.address} port {self.port}"
-            words = os.strerror(error.errno) if error.errno else error
+            words = (
+                error.strerror
+                if isinstance(error, socket.gaierror)
+                else os.strerror(error.errno or 0)
+            )
             raise CannotStart(f"cannot listen on {where}: {words}") from error
         self.port = self._socket.getsockname()[1]
 
@@ -105,6 +112,13 @@ class Api(Generic[W]):
     async def stop(self) -> None:
         """Stop answering; requests that still run are cancelled after a short while."""
         await self._runner.cleanup()
+
+
+def _words(error: OSError) -> str:
+    """The plain words: asyncio's own repeat the address, a resolver's number is no errno."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 # -- errors to responses ---------------------------------------------------------------------------
@@ -155,6 +169,18 @@ def json_response(
 ) -> web.Response:
     """A response of JSON that is encoded already."""
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+async def send_json(
+    request: web.Request, body: bytes, *, headers: dict[str, str]
+) -> web.StreamResponse:
+    """A response of JSON that may be large, to a client that has to read it."""
+    response = web.StreamResponse(headers=headers)
+    response.content_type, response.content_length = "application/json", len(body)
+    async with streaming(request, response):
+        for start in range(0, len(body), CHUNK_BYTES):
+            await send(response, body[start : start + CHUNK_BYTES])
+    return response
 
 
 async def read_json(request: web.Request) -> bytes:

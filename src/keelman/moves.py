@@ -156,7 +156,7 @@ def finished(
 ) -> Step:
     """The end, with what the exited container tells where there is one."""
     words = {Reason.STOPPED: "stopped as asked", Reason.DEADLINE: _deadline_words(task)}
-    killed = "; it did not heed its stop signal and was killed" if was_killed(task, ran) else ""
+    killed = "; it was killed when its grace was over" if was_killed(task, ran) else ""
     after = task.to(
         state,
         reason=reason,

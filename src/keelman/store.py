@@ -94,6 +94,7 @@ class Store:
             self._writer = undo.enter_context(contextlib.closing(_connect(path)))
             _migrate(self._writer, new_id())
             self._reader = _connect(path)
+            self._inode = path.stat().st_ino
             undo.pop_all()
 
     async def write(self, write: Write[T], then: Callable[[T], None] | None = None) -> T:
@@ -152,12 +153,18 @@ class Store:
         while (first := self._jobs.get()) is not None:
             batch = [first, *self._waiting()]
             try:
+                self._check_still_there()
                 _commit(self._writer, [job for job, _ in batch])
             except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
                 _lost([job for job, _ in batch], error)
             for _, settle in batch:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     settle()
+
+    def _check_still_there(self) -> None:
+        """What is written to a file that was deleted is on no disk."""
+        if (self.directory / FILE_NAME).stat().st_ino != self._inode:
+            raise CannotRecord("the database's file was replaced under the worker")
 
     def _waiting(self) -> Iterator[tuple[Job, Settle]]:
         for _ in range(BATCH_MOST - 1):

@@ -188,7 +188,7 @@ async def test_no_two_runs_of_a_test_differ() -> None:
     async def run() -> list[object]:
         world = FakeWorld("w")
         world.engine.clock = lambda: 1000.0
-        task = a_task(TALK, exposed_ports={}).but(id="1")
+        task = a_task(TALK, exposed_ports={}).but(id=str(UUID(int=1)))
         told: list[object] = [await world.started(task), await world.started(task, 2)]
         told += [(await world.runtime.look(task)), await world.runtime.rows()]
         return told

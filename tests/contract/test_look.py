@@ -130,3 +130,15 @@ async def test_a_second_run_of_the_same_container_is_running(world: World) -> No
     await world.seen(task, Exited)
     await world.runtime.do(task, Start(container_id=container_id))
     assert isinstance((await world.runtime.look(task)).body, Running)
+
+
+async def test_a_renamed_one_is_still_the_tasks_when_its_id_is_on_record(world: World) -> None:
+    """Labels without the name prove nothing, but an ID that the Db recorded does."""
+    task = a_task(SLEEP)
+    container_id = await world.started(task)
+    await world.rename(container_id, f"renamed-{world.worker}")
+    assert isinstance((await world.runtime.look(task)).body, Absent)
+    known = task.but(container_id=container_id)
+    body = (await world.runtime.look(known)).body
+    assert isinstance(body, Running)
+    assert (body.container_id, body.attempt) == (container_id, 1)

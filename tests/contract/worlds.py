@@ -63,6 +63,10 @@ class World(ABC):
         """A container of an image committed from that container; its id."""
 
     @abstractmethod
+    async def rename(self, container_id: str, name: str) -> None:
+        """`docker rename`."""
+
+    @abstractmethod
     async def exists(self, container_id: str) -> bool:
         """Whether a container is there, whosever it is."""
 
@@ -127,6 +131,9 @@ class FakeWorld(World):
     async def copy(self, container_id: str, name: str) -> str:
         return self.engine.copy(container_id, name)
 
+    async def rename(self, container_id: str, name: str) -> None:
+        self.engine.rename(container_id, name)
+
     async def exists(self, container_id: str) -> bool:
         return self.engine.find(container_id) is not None
 
@@ -177,6 +184,9 @@ class DockerWorld(World):
 
     async def copy(self, container_id: str, name: str) -> str:
         return await self._made(name, await self._committed(container_id))
+
+    async def rename(self, container_id: str, name: str) -> None:
+        await self.docker.containers.container(container_id).rename(name)
 
     async def image_with(self, **config: str) -> str:
         """The image with other words in its config; its name."""

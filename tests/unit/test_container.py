@@ -410,3 +410,26 @@ def test_a_pull_tells_its_trouble(line: bytes, words: str) -> None:
 )
 def test_an_errors_words_are_the_engines_or_a_proxys(answer: bytes, words: str) -> None:
     assert words_of(answer) == words
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("keelman.task", "hello"),
+        ("keelman.attempt", "-1"),
+        ("keelman.attempt", "0"),
+        ("keelman.attempt", "many"),
+        ("keelman.generation", "-1"),
+        ("keelman.generation", "9" * 23),
+    ],
+)
+def test_labels_that_no_worker_would_write_are_nobodys(label: str, value: str) -> None:
+    labels = {**LABELS, label: value}
+    name = f"keelman-w-1-{labels['keelman.task']}-{labels['keelman.attempt']}"
+    assert mark_of([name], labels) is None
+
+
+def test_a_forged_spec_is_not_rebuilt() -> None:
+    """No worker accepted it, and the rules could not even read it."""
+    forged = LABELS | {"keelman.spec": '{"Image": "busybox:1", "RestartPolicy": "on-failure:x"}'}
+    assert task_of(an_inspect(labels=forged)) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keelman import store as stores
-from keelman.errors import CannotStart
+from keelman.errors import CannotRecord, CannotStart
 from keelman.store import FILE_NAME, MIGRATIONS, Store
 from tests.unit.given_store import keys, open_store, peek, put
 
@@ -198,4 +198,14 @@ def test_what_was_acknowledged_outlives_a_crash(
     store = open_store(tmp_path)
     assert store.set_aside is None
     assert set(told) <= set(keys(store))
+    store.close()
+
+
+async def test_a_file_that_was_deleted_under_the_worker_takes_no_write(tmp_path: Path) -> None:
+    """What is written to it would be gone with the process."""
+    store = open_store(tmp_path)
+    await store.write(lambda connection: None)
+    (tmp_path / FILE_NAME).unlink()
+    with pytest.raises(CannotRecord):
+        await store.write(lambda connection: None)
     store.close()

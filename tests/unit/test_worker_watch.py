@@ -251,3 +251,25 @@ async def test_an_engine_that_hangs_is_found_out_and_found_back(machine: Machine
         assert state_of(worker) is RUNNING
         await pass_time(RELIST_SECONDS)
         await worker.check_ready()
+
+
+@in_virtual_time
+async def test_another_engine_behind_an_open_stream_is_found_out(machine: Machine) -> None:
+    """It was replaced behind its address: there every container would look vanished."""
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(an_event(restart_policy="always"))
+        await pass_time(1)
+        kept = dict(machine.engine.containers)
+        machine.engine.identity, known = "ANOTHER", machine.engine.identity
+        machine.engine.containers.clear()
+        worker.lanes.wake(TASK_ID)
+        await pass_time(RELIST_SECONDS)
+        with pytest.raises(EngineUnavailable, match="another engine"):
+            await worker.check_ready()
+        machine.engine.identity = known
+        machine.engine.containers.update(kept)
+        await pass_time(2 * RELIST_SECONDS)
+        await worker.check_ready()
+        assert state_of(worker) is RUNNING
+        assert worker.get_task(TASK_ID).attempt == 1

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from keelman import spec as specs
+from keelman.errors import BadField
 from keelman.runtime import Row, marks
 from keelman.runtime.marks import Mark
 from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow, Progress
@@ -79,10 +81,11 @@ def _ports(spec: Spec) -> list[str]:
     return list(dict.fromkeys([*spec.exposed_ports, *spec.port_bindings]))
 
 
-def row_of(told: object) -> Row | None:
+def row_of(told: object, known_id: str = "") -> Row | None:
     """One row of a list; None when it is not ours. Raises: msgspec.ValidationError."""
     row = msgspec.convert(told, ListRow)
-    mark = marks.mark_of(row.names or (), row.labels)
+    known = row.id == known_id
+    mark = marks.claimed(row.labels) if known else marks.mark_of(row.names or (), row.labels)
     if mark is None:
         return None
     return Row(
@@ -118,13 +121,13 @@ def epoch(text: str) -> float:
 # -- what the worker may know --------------------------------------------------------------------
 
 
-def body_of(inspect: Inspect, taken: Sequence[str] = ()) -> Body:
-    """What a container is.
+def body_of(inspect: Inspect, taken: Sequence[str] = (), known_id: str = "") -> Body:
+    """What a container is. One that was renamed is still `known_id`'s.
 
     `taken` are those of the host ports it asked for that somebody else holds: the engine's error
     is words, and words change.
     """
-    mark = marks.owner_of(inspect)
+    mark = marks.owner_of(inspect, known_id)
     if mark is None:
         return Unknown(why=f"container {inspect.name} is not ours")
     match inspect.state.status:
@@ -235,5 +238,7 @@ def _spec_in(config: Config) -> Spec | None:
         shown = msgspec.convert({key: told[key] for key in told if key in known}, Spec)
     except (KeyError, msgspec.DecodeError):
         return None
+    if any(objection.kind is BadField for objection in specs.objections(shown)):
+        return None  # no worker took this
     given = dict(pair.split("=", 1) for pair in config.env or () if "=" in pair)
     return msgspec.structs.replace(shown, env={key: given.get(key, "") for key in shown.env})

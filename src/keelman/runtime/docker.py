@@ -93,11 +93,12 @@ class DockerRuntime:
     # -- seeing ----------------------------------------------------------------------------------
 
     async def look(self, task: Task) -> Seen:
-        rows = await self._list(_labelled(worker=self._worker, task=task.id))
+        labels = _labelled(worker=self._worker, task=task.id)
+        rows = await self._list(labels, task.container_id)
         if not rows:
             return Seen(body=Absent(image=await self._image(task.spec.image)))
         *older, newest = marks.by_attempt(rows)
-        body = await self._body(newest.container_id)
+        body = await self._body(newest.container_id, task.container_id)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 
     async def rows(self) -> list[Row]:
@@ -110,18 +111,18 @@ class DockerRuntime:
         mark = marks.owner_of(inspect)
         return container.task_of(inspect) if mark and mark.worker == self._worker else None
 
-    async def _list(self, filters: Mapping[str, list[str]]) -> list[Row]:
+    async def _list(self, filters: Mapping[str, list[str]], known_id: str = "") -> list[Row]:
         """Our containers that pass the filters, whatever their state."""
         with translated():
             listed = await self._calls.containers.list(all=True, filters=json.dumps(filters))
             told = [{key: one[key] for key in LIST_FIELDS if key in one} for one in listed]
-            return [row for one in told if (row := container.row_of(one)) is not None]
+            return [row for one in told if (row := container.row_of(one, known_id))]
 
-    async def _body(self, container_id: str) -> Body:
+    async def _body(self, container_id: str, known_id: str) -> Body:
         inspect = await self._inspect(container_id)
         if inspect is None:
             return Unknown(why="it was gone between list and inspect")
-        return container.body_of(inspect, self._taken(inspect))
+        return container.body_of(inspect, self._taken(inspect), known_id)
 
     def _taken(self, inspect: Inspect) -> list[str]:
         """Which of the asked host ports somebody holds; to be known only where the engine is."""

@@ -58,17 +58,17 @@ class FakeRuntime:
 
     def _look(self, task: Task) -> Seen:
         mine = (self._worker, task.id)
-        rows = [row for row in self._rows() if (row.worker, row.task_id) == mine]
+        rows = [row for row in self._rows(task.container_id) if (row.worker, row.task_id) == mine]
         if not rows:
             here = container.tagged(task.spec.image) in self._engine.images
             return Seen(body=Absent(image=Present() if here else Missing()))
         *older, newest = marks.by_attempt(rows)
         one = self._engine.containers[newest.container_id]
-        body = container.body_of(one.inspect(), self._engine.taken(one))
+        body = container.body_of(one.inspect(), self._engine.taken(one), task.container_id)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 
-    def _rows(self) -> list[Row]:
-        told = [container.row_of(one.row()) for one in self._engine.containers.values()]
+    def _rows(self, known_id: str = "") -> list[Row]:
+        told = [container.row_of(one.row(), known_id) for one in self._engine.containers.values()]
         return [row for row in told if row is not None]
 
     def _rebuild(self, container_id: str) -> Task | None:

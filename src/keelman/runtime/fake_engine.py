@@ -104,6 +104,10 @@ class FakeEngine:
         """A container of an image made by `docker commit`, which copies labels; its id."""
         return self.add(name, self.containers[container_id].body).id
 
+    def rename(self, container_id: str, name: str) -> None:
+        """`docker rename`."""
+        self.containers[container_id].name = name
+
     def stranger(self, name: str) -> str:
         """A container that no label claims; its id."""
         return self.add(name, {}).id

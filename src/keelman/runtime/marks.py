@@ -7,6 +7,7 @@ containers. Names are the engine's, and unique. Ours is what labels and name agr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec import Struct
 from keelman.runtime import Row
 from keelman.runtime.told import Inspect
 from keelman.task import Task
+from keelman.values import INT64_MAX
 
 WORKER_LABEL = "keelman.worker"
 TASK_LABEL = "keelman.task"
@@ -59,31 +61,40 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 def mark_of(names: Iterable[str], labels: Mapping[str, str] | None) -> Mark | None:
-    """Whose container it is; None when the labels are not ours or no name agrees with them.
-
-    `docker commit` copies labels into an image and so into a stranger's containers; names are the
-    engine's, and unique.
-    """
-    try:
-        mark = _labelled(labels or {})
-    except (KeyError, ValueError):
+    """Whose container it is; None when the labels are not ours or no name agrees with them."""
+    mark = claimed(labels)
+    if mark is None:
         return None
     name = container_name(mark.worker, mark.task_id, mark.attempt)
     return mark if name in {given.removeprefix("/") for given in names} else None
 
 
+def claimed(labels: Mapping[str, str] | None) -> Mark | None:
+    """Whose container the labels say it is: enough for one whose ID the Db has recorded."""
+    try:
+        return _labelled(labels or {})
+    except (KeyError, ValueError):
+        return None
+
+
 def _labelled(labels: Mapping[str, str]) -> Mark:
-    return Mark(
+    """Raises: KeyError, ValueError, also for what no worker would write."""
+    mark = Mark(
         worker=labels[WORKER_LABEL],
-        task_id=labels[TASK_LABEL],
+        task_id=str(UUID(labels[TASK_LABEL])),
         attempt=int(labels[ATTEMPT_LABEL]),
         generation=int(labels[GENERATION_LABEL]),
         spec_hash=labels.get(SPEC_HASH_LABEL, ""),
     )
+    if not (1 <= mark.attempt <= INT64_MAX and 0 <= mark.generation <= INT64_MAX):
+        raise ValueError("an attempt or a generation out of range")
+    return mark
 
 
-def owner_of(inspect: Inspect) -> Mark | None:
-    """Whose container an inspect shows."""
+def owner_of(inspect: Inspect, known_id: str = "") -> Mark | None:
+    """Whose container an inspect shows; `known_id` is the one that the Db knows by its ID."""
+    if inspect.id == known_id:
+        return claimed(inspect.config.labels)
     return mark_of([inspect.name], inspect.config.labels)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from aiohttp.web import Request, Response, StreamResponse
 
 from keelman import params, wire
-from keelman.api import Route, json_response, query, read_json
+from keelman.api import Route, json_response, query, read_json, send_json
 from keelman.errors import BadField
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
@@ -26,12 +26,12 @@ async def start_task(request: Request, worker: Worker) -> Response:
     return json_response(await worker.add_task(event), status=201)
 
 
-async def get_tasks(request: Request, worker: Worker) -> Response:
+async def get_tasks(request: Request, worker: Worker) -> StreamResponse:
     """List all tasks."""
     query(request)
     listed = worker.get_tasks()
     last = f"{worker.db.log_id}:{listed.seq}"
-    return json_response(listed.body, headers={"Last-Event-ID": last})
+    return await send_json(request, listed.body, headers={"Last-Event-ID": last})
 
 
 async def get_task(request: Request, worker: Worker) -> Response:

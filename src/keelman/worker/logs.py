@@ -6,6 +6,7 @@ refused before the first byte; an engine that goes away in between cuts the answ
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Self
@@ -16,12 +17,13 @@ from msgspec import Struct
 
 from keelman import params
 from keelman.api import send, streaming
-from keelman.errors import BadField, ContainerGone, UnknownTask
+from keelman.errors import BadField, ContainerGone, EngineAway, UnknownTask
 from keelman.runtime import LogOptions
 from keelman.task import State, Task
 from keelman.values import INT64_MAX
 from keelman.worker.worker import Worker
 
+FIRST_ANSWER_SECONDS = 10.0
 PARAMETERS = ("follow", "tail", "since", "stream", "attempt")
 
 
@@ -66,8 +68,13 @@ async def _check(worker: Worker, task: Task, attempt: int | None) -> None:
     if not container_id:
         return
     try:
-        async with aclosing(worker.runtime.logs(container_id, LogOptions(tail=0))) as chunks:
+        async with (
+            asyncio.timeout(FIRST_ANSWER_SECONDS),
+            aclosing(worker.runtime.logs(container_id, LogOptions(tail=0))) as chunks,
+        ):
             await anext(chunks, None)
+    except TimeoutError as error:
+        raise EngineAway("the engine does not answer") from error
     except ContainerGone:
         if attempt is not None or task.state.ended:  # else the next one is about to be made
             raise

@@ -14,6 +14,7 @@ import re
 import signal
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -72,19 +73,18 @@ async def serve(
     own_log.configure(options.log_format)
     _check_name(options.name)
     tls = engine_tls(options.docker_certs) if options.docker_certs else None
-    runtime = DockerRuntime(options.name, options.docker_host, tls=tls)
-    store = Store(options.data_dir, new_id)
-    try:
+    async with AsyncExitStack() as undo:
+        store = Store(options.data_dir, new_id)
+        undo.callback(store.close)
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
+        runtime = DockerRuntime(options.name, options.docker_host, tls=tls)
+        undo.push_async_callback(runtime.close)
         worker = Worker(store=store, runtime=runtime, clock=clock, limits=options.limits)
         await _own(worker.db, options.name)
         api = Api(options.host, options.port, worker, ROUTES)
         api.bind()
         await _run(worker, api, options)
-    finally:
-        await runtime.close()
-        store.close()
 
 
 def engine_tls(certs: Path) -> ssl.SSLContext:

@@ -74,17 +74,14 @@ class Watch:
         self.contacted.set()
 
     async def _meet_engine(self) -> None:
-        """Another engine on the socket is refused: all containers would look vanished there."""
-        found, known = await self.worker.runtime.identity(), self.worker.db.engine_id()
-        if known is not None and found != known:
-            raise EngineAway(f"another engine is here, {found}; this data directory is of {known}")
+        engine_id = await self.worker.check_engine()
         if not self._locked:
-            self._lock_name(found)
+            self._lock_name(engine_id)
             self._locked = True
-        if known is None:
+        if self.worker.db.engine_id() is None:
             for row in orphans(await self._mine(), self._known):
                 await self.worker.adoption.adopt(row)
-            await self.worker.db.set_engine_id(found)
+            await self.worker.db.set_engine_id(engine_id)
 
     def _known(self, task_id: str) -> bool:
         return self.worker.db.knows(task_id)
@@ -122,6 +119,7 @@ class Watch:
 
     async def _relist(self) -> None:
         try:
+            await self.worker.check_engine()
             rows, hung = await self._mine(), bool(self.worker.engine_trouble)
             self._engine_is("")
             self._wake_all(rows) if hung else self._wake_doubtful(rows)

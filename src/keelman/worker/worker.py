@@ -19,6 +19,7 @@ from keelman import policy, reconcile
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
+    EngineAway,
     EngineError,
     EngineUnavailable,
     Forbidden,
@@ -102,8 +103,8 @@ class Worker:
         wish = admitted.wish
         if wish is None:
             return
-        log.info("wish", task=wish.task_id, wants=wish.wants.name, seq=wish.seq)
         self.lanes.wake(wish.task_id)
+        log.info("wish", task=wish.task_id, wants=wish.wants.name, seq=wish.seq)
 
     def get_tasks(self) -> Listed:
         """Every task, oldest first, as JSON."""
@@ -125,6 +126,17 @@ class Worker:
                 await self.db.probe(self.clock())
         except TimeoutError as error:
             raise CannotRecord(f"no write was done in {PROBE_SECONDS:g} s") from error
+
+    async def check_engine(self) -> str:
+        """The engine's ID. Raises: EngineAway, when it is not the one that this Db is about.
+
+        There all containers would look vanished. A stream that stays open proves nothing: the
+        engine behind the address may have been replaced.
+        """
+        found, known = await self.runtime.identity(), self.db.engine_id()
+        if known is not None and found != known:
+            raise EngineAway(f"another engine is here, {found}; this data directory is of {known}")
+        return found
 
     # -- for the watch ---------------------------------------------------------------------------
 
@@ -200,6 +212,8 @@ class Worker:
             return Seen(body=Unknown(why=self.engine_trouble))
         try:
             seen = await self.runtime.look(task)
+            if isinstance(seen.body, Absent) and task.started == task.attempt > 0:
+                await self.check_engine()
         except EngineError as error:
             return Seen(body=Unknown(why=error.message))
         body = seen.body
