@@ -36,6 +36,10 @@ run: venv images ## a worker in the foreground, on 127.0.0.1:5556
 demo: venv images ## the main job, shown: tasks sent, run, listed, stopped
 	@$(BIN)/python examples/demo.py
 
+.PHONY: picture
+picture: venv images ## draw docs/cli.svg anew, from what the command line says
+	@$(BIN)/python scripts/picture
+
 .PHONY: test
 test: venv images ## every test, those on a real engine too
 	@$(BIN)/pytest $(ARGS)

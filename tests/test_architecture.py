@@ -30,14 +30,17 @@ PURE_BY_DESIGN = {
 # What a PURE module may take from where; None: anything.
 ALLOWED: dict[str, set[str] | None] = {
     "__future__": {"annotations"},
+    "base64": {"b64decode", "urlsafe_b64encode"},
     "collections.abc": None,
     "contextlib": {"AbstractAsyncContextManager"},
     "datetime": {"UTC", "datetime"},
     "enum": None,
     "hashlib": {"blake2b", "sha256"},
+    "itertools": None,
     "msgspec": None,
     "posixpath": {"normpath"},
     "re": None,
+    "shlex": {"quote"},
     "signal": {"Signals"},
     "typing": None,
     "uuid": {"UUID"},

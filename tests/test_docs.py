@@ -14,11 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from keelman import errors
+from keelman import Client, client, errors, listing
 from keelman.cli import app
+from keelman.cli.failures import EXIT_STATUSES
 from keelman.errors import KeelmanError
+from keelman.routes import Parameter
 from keelman.task import EDGES, HostPort, Mount, Reason, State
 from keelman.wire import (
+    DryRunReport,
     ErrorReport,
     TaskEventIn,
     TaskIn,
@@ -26,7 +29,8 @@ from keelman.wire import (
     TransitionReport,
     decode_event,
 )
-from keelman.worker.handlers import ROUTES
+from keelman.worker import logs
+from keelman.worker.handlers import CONTRACT, ROUTES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "keelman"
@@ -77,32 +81,44 @@ def test_every_route_is_documented_in_the_order_of_its_table() -> None:
     assert documented == [f"{route.method} {route.path}" for route in ROUTES]
 
 
-def asked(function: str) -> set[str]:
-    """The parameters that a handler's module names where it takes a query apart."""
-    found = re.findall(rf"async def {function}\(.*?(?=\nasync def|\nROUTES)", HANDLERS, re.DOTALL)[
-        0
-    ]
-    call = re.search(r"query\(request, (.*?)\)", found)
-    words = call[1] if call else ""
-    if "logs.PARAMETERS" in words:
-        words = re.findall(r"PARAMETERS = \((.*?)\)", text_of("src/keelman/worker/logs.py"))[0]
-    return set(re.findall(r'"(\w+)"', words))
-
-
-HANDLERS = text_of("src/keelman/worker/handlers.py")
-
-
-def test_every_query_parameter_is_documented_with_its_route() -> None:
+def test_every_parameter_is_documented_with_its_route() -> None:
     """And none that the route would refuse."""
     rows = tables("docs/api.md", "## Routes")[0]
     for row, route in zip(rows, ROUTES, strict=True):
-        documented = set(names([row], column=1)) - {"Last-Event-ID"}
-        assert documented == asked(route.handler.__name__), route.path
+        same(names([row], column=1), {one.name for one in route.parameters or ()})
 
 
-def test_the_parameters_of_logs_have_a_table() -> None:
-    """The one route with many."""
-    same(names(tables("docs/api.md", "## Read a task's output")[0]), asked("get_logs"))
+def test_every_status_is_documented_with_its_route() -> None:
+    """As the route table, and so the OpenAPI document, has them."""
+    rows = tables("docs/api.md", "## Routes")[0]
+    for row, route in zip(rows, ROUTES, strict=True):
+        documented = re.findall(r"\b[2-5]\d\d\b", row[2])
+        assert sorted(map(int, documented)) == sorted(route.statuses), route.path
+
+
+def test_the_openapi_document_has_what_the_docs_have() -> None:
+    """Routes, parameters and statuses; beside them the ID in the path, and bugs."""
+    told = {
+        f"{method.upper()} {path}": (
+            {one["name"] for one in operation["parameters"]} - {"taskID"},
+            set(operation["responses"]) - {"default"},
+        )
+        for path, operations in json.loads(CONTRACT)["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert told == {
+        names([row])[0]: (set(names([row], 1)), set(re.findall(r"\b[2-5]\d\d\b", row[2])))
+        for row in tables("docs/api.md", "## Routes")[0]
+    }
+
+
+@pytest.mark.parametrize(
+    ("heading", "parameters"),
+    [("## Read a task's output", logs.PARAMETERS), ("## List tasks", listing.PARAMETERS)],
+)
+def test_many_parameters_have_a_table(heading: str, parameters: tuple[Parameter, ...]) -> None:
+    """In the order in which the route has them."""
+    assert names(tables("docs/api.md", heading)[0]) == [one.name for one in parameters]
 
 
 def wire_names(*types: type[msgspec.Struct]) -> set[str]:
@@ -121,6 +137,7 @@ def test_every_field_of_a_task_is_documented_once() -> None:
     [
         ("## TaskEvent", TaskEventIn),
         ("### Mount", Mount),
+        ("## Try it without running it", DryRunReport),
         ("## Transition", TransitionReport),
     ],
 )
@@ -240,20 +257,78 @@ def test_the_toml_of_the_docs_is_read() -> None:
     assert {f"--{key}" for key in tomllib.loads(block)["worker"]} <= worker_options().keys()
 
 
+COMMANDS = sorted(name for name in app if not name.startswith("-"))
+
+
+def options_of(command: str) -> dict[tuple[str, ...], str]:
+    """Each option of a command with all its names, and the words of its help."""
+    arguments = app[command].assemble_argument_collection()
+    return {
+        argument.names: argument.parameter.help or ""
+        for argument in arguments
+        if argument.name.startswith("--")
+    }
+
+
 def test_every_command_is_documented() -> None:
-    """And no command that does not exist."""
-    rows = tables("docs/operations.md", "## Commands")[0]
-    commands = {name for name in app if not name.startswith("-")}
-    same([names([row])[0] for row in rows], {f"keelman {name}" for name in commands})
+    """With a heading of its own, and no command that does not exist."""
+    rows = tables("docs/cli.md", "# The command line")[0]
+    same([names([row])[0] for row in rows], {f"keelman {name}" for name in COMMANDS})
+    headings = re.findall(r"^## keelman (\w+)$", text_of("docs/cli.md"), re.MULTILINE)
+    assert headings == [names([row])[0].removeprefix("keelman ") for row in rows]
 
 
-def test_options_named_with_a_command_exist() -> None:
-    """`--wait` of `keelman run`, and the like."""
-    for row in tables("docs/operations.md", "## Commands")[0]:
-        command = names([row])[0].removeprefix("keelman ")
-        arguments = app[command].assemble_argument_collection()
-        real = {option for argument in arguments for option in argument.names}
-        assert {name for name in names([row], 1) if name.startswith("--")} <= real, command
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "worker"])
+def test_every_option_of_a_command_is_documented(command: str) -> None:
+    """With all its names, in the words of its help; no other."""
+    rows = tables("docs/cli.md", f"## keelman {command}")[0]
+    documented = {tuple(names([row])): row[1] for row in rows}
+    assert len(documented) == len(rows)
+    assert documented == options_of(command)
+
+
+def test_every_exit_status_is_documented() -> None:
+    """In the words of the help."""
+    rows = tables("docs/cli.md", "## What they share")[0]
+    told = EXIT_STATUSES.replace("\n", " ").removeprefix("Exit status: ").split(" · ")
+    assert [f"{row[0]} {row[1]}" for row in rows] == [word for word in told if word[0].isdigit()]
+
+
+def test_lines_of_examples_are_understood() -> None:
+    """What a page shows as typed names commands and options that exist."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    lines = re.findall(r"^(?:\$ )?keelman (\w+)(.*)$", "\n".join(pages), re.MULTILINE)
+    assert {command for command, _ in lines} >= {"run", "ps", "inspect", "logs", "stop", "export"}
+    for command, rest in lines:
+        known = {name for names in options_of(command) for name in names} | {"--help"}
+        before_image = rest.partition(" keelman/busybox")[0]
+        assert set(re.findall(r"(?<=\s)--[a-z-]+", before_image)) <= known, command
+
+
+def test_every_call_of_the_client_is_documented() -> None:
+    """And every error that it raises."""
+    calls = {name for name in vars(Client) if not name.startswith("_")}
+    same(names(tables("docs/client.md", "## Calls")[0]), calls)
+    errors_of = {name for name, kind in vars(client).items() if _is_error(kind)}
+    same(names(tables("docs/client.md", "## Errors")[0]), errors_of)
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, KeelmanError)
+
+
+def test_the_example_that_is_shown_is_the_one_that_is_run() -> None:
+    """So that what CI runs is what one reads."""
+    blocks = [body for kind, body in FENCE.findall(text_of("docs/client.md")) if kind == "python"]
+    assert blocks[0] == text_of("examples/run_container.py")
+
+
+def test_the_picture_is_of_commands_that_exist() -> None:
+    """Drawn by `make picture`; a command that was renamed is noticed."""
+    words = re.sub("<[^>]*>", "", text_of("docs/cli.svg")).replace("&#160;", " ")
+    shown = set(re.findall(r"\$ *keelman (\w+)", words))
+    assert shown
+    assert shown <= set(COMMANDS)
 
 
 def logged() -> set[tuple[str, str]]:

@@ -46,6 +46,11 @@ class Known(Struct, frozen=True, kw_only=True):
             return False
         return self.wish is None or self.wish.stops or self.wish.seq <= self.task.wish
 
+    @property
+    def live(self) -> bool:
+        """Asked for or adopted, and not ended."""
+        return self.spec is not None and not self.ended
+
 
 def admit(event: TaskEvent, known: Known, seq: int) -> Wish | None:
     """The wish that an event becomes, numbered `seq`; None when it is so already.
@@ -88,7 +93,7 @@ def _admit_run(event: TaskEvent, known: Known, seq: int) -> Wish | None:
     newer = event.generation > known.generation
     if known.ended:
         _check_may_run_again(known, newer=newer)
-    elif known.spec is not None:
+    elif known.live:
         _check_live(event, known)
         if not newer:
             return None

@@ -1,7 +1,8 @@
 """Api: address, port, worker, router. HTTP in, HTTP out, and nothing of what tasks are.
 
-Routes are a table of (method, path, handler); every path answers with and without a trailing slash.
-Handlers raise; errors become responses in one place. Bodies are small, JSON and read within a time.
+Routes are a table (`routes`); every path answers with and without a trailing slash, and takes the
+query parameters that the table names. Handlers raise; errors become responses in one place. Bodies
+are small, JSON and read within a time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import structlog
 from aiohttp import hdrs, web
-from msgspec import Struct
+from aiohttp.typedefs import Middleware
 
 from keelman import wire
 from keelman.errors import (
@@ -29,6 +30,7 @@ from keelman.errors import (
     RequestTimeout,
     TooLarge,
 )
+from keelman.routes import Parameter, Route
 
 log = structlog.get_logger(__name__)
 
@@ -42,24 +44,25 @@ WRITE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
 
 
-class Route(Struct, Generic[W], frozen=True):
-    """One line of the table."""
-
-    method: str
-    path: str
-    handler: Handler[W]
-
-
 class Api(Generic[W]):
     """Serves a worker's routes on one address until stopped.
 
     `bind` and `start` are two steps: a taken port is found before anything is set in motion.
+    `measure` is put round every answer, errors included.
     """
 
-    def __init__(self, address: str, port: int, worker: W, routes: Sequence[Route[W]]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        worker: W,
+        routes: Sequence[Route[Handler[W]]],
+        measure: Middleware | None = None,
+    ) -> None:
         self.address = address
         self.port = port
-        self._app = web.Application(middlewares=[_answer_errors], client_max_size=BODY_MOST_BYTES)
+        middlewares = [_answer_errors] if measure is None else [measure, _answer_errors]
+        self._app = web.Application(middlewares=middlewares, client_max_size=BODY_MOST_BYTES)
         for route in routes:
             self._add(route, worker)
         self._runner = web.AppRunner(
@@ -71,8 +74,10 @@ class Api(Generic[W]):
         )
         self._socket: socket.socket | None = None
 
-    def _add(self, route: Route[W], worker: W) -> None:
+    def _add(self, route: Route[Handler[W]], worker: W) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
+            if route.parameters is not None:
+                check_query(request, route.asked)
             return await route.handler(request, worker)
 
         for path in (route.path, route.path + "/"):
@@ -196,15 +201,14 @@ async def read_json(request: web.Request) -> bytes:
         raise RequestTimeout(f"the body did not come within {BODY_SECONDS:g} s") from error
 
 
-def query(request: web.Request, *allowed: str) -> dict[str, str]:
-    """The query's parameters, each given once and known. Raises: BadField."""
+def check_query(request: web.Request, asked: Mapping[str, Parameter]) -> None:
+    """Each parameter known, and given once where it may not be repeated. Raises: BadField."""
     for name in request.query:
-        if name not in allowed:
-            known = ", ".join(allowed) or "none"
+        if name not in asked:
+            known = ", ".join(asked) or "none"
             raise BadField(f"{name[:80]}: unknown parameter; this route takes {known}")
-        if len(request.query.getall(name)) > 1:
+        if len(request.query.getall(name)) > 1 and not asked[name].repeats:
             raise BadField(f"{name}: given more than once")
-    return dict(request.query)
 
 
 @asynccontextmanager

@@ -20,14 +20,17 @@ import msgspec
 from yarl import URL
 
 from keelman.errors import KeelmanError
+from keelman.frames import Frames
+from keelman.machine import Stats
 from keelman.task import State
 from keelman.values import digest
-from keelman.wire import ErrorReport, TaskReport, TransitionReport
+from keelman.wire import DryRunReport, ErrorReport, TaskReport, TransitionReport
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 45.0  # an event stream says something every 15 s
 
+_JSON = {"Content-Type": "application/json"}
 _AWAY = HTTPStatus.SERVICE_UNAVAILABLE
 _Answer = TypeVar("_Answer")
 _PLAIN = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
@@ -100,9 +103,15 @@ class Client:
     async def send(self, event: Mapping[str, object]) -> TaskReport:
         """Sends a TaskEvent as it is written on the wire, and answers the Task."""
         body = msgspec.json.encode(event)
-        headers = {"Content-Type": "application/json"}
-        async with self._call("POST", "tasks", data=body, headers=headers) as response:
+        async with self._call("POST", "tasks", data=body, headers=_JSON) as response:
             return _decoded(await response.read(), TaskReport)
+
+    async def dry_run(self, event: Mapping[str, object]) -> DryRunReport:
+        """What would come of the same event; nothing is put on the queue."""
+        body = msgspec.json.encode(event)
+        options: _Options = {"params": {"dry_run": "1"}, "headers": _JSON, "data": body}
+        async with self._call("POST", "tasks", **options) as response:
+            return _decoded(await response.read(), DryRunReport)
 
     async def stop(self, task_id: str) -> None:
         """Asks for a task to be stopped; that it has ended already is no error."""
@@ -129,6 +138,11 @@ class Client:
         """The task's history, oldest first."""
         async with self._call("GET", "tasks", task_id, "transitions") as response:
             return _decoded(await response.read(), list[TransitionReport])
+
+    async def stats(self) -> Stats:
+        """The worker's machine, and what its live tasks asked of it."""
+        async with self._call("GET", "stats") as response:
+            return _decoded(await response.read(), Stats)
 
     async def ready(self) -> bool:
         """Whether the worker can do its work: its engine and its Db are usable."""
@@ -206,48 +220,6 @@ class Client:
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                     raise _refusal(response.status, await response.read())
                 yield response
-
-
-class Frames:
-    """Server-Sent Events out of bytes that arrive in any pieces.
-
-    `last_id` is the id to resume from: a frame may carry one without any data.
-    """
-
-    def __init__(self, last_id: str = "") -> None:
-        self.last_id = last_id
-        self._rest = b""
-        self._lines: list[bytes] = []
-        self._id = last_id
-        self._after_return = False
-
-    def feed(self, piece: bytes) -> Iterator[tuple[str, bytes]]:
-        """The frames that `piece` completes, as (id, data)."""
-        if self._after_return and piece.startswith(b"\n"):
-            piece, self._after_return = piece[1:], False  # the rest of a CR LF cut in two
-        if not piece:
-            return
-        self._after_return = piece.endswith(b"\r")
-        lines = (self._rest + piece).splitlines(keepends=True)
-        self._rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
-        for line in lines:
-            yield from self._line(line.rstrip(b"\r\n"))
-
-    def _line(self, line: bytes) -> Iterator[tuple[str, bytes]]:
-        if not line:
-            yield from self._dispatch()
-        field, _, text = line.partition(b":")
-        text = text.removeprefix(b" ")
-        if field == b"data":
-            self._lines.append(text)
-        elif field == b"id" and b"\0" not in text:
-            self._id = text.decode("utf-8", "replace")
-
-    def _dispatch(self) -> Iterator[tuple[str, bytes]]:
-        self.last_id = self._id
-        if self._lines:
-            text, self._lines = b"\n".join(self._lines), []
-            yield self.last_id, text
 
 
 def _url(address: str) -> URL:

@@ -7,26 +7,36 @@ numbered without gaps and trimmed only at the old end.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from keelman.admission import Known, shown
-from keelman.store import Store, get_fact, set_fact
+from keelman.listing import Entry, Listing
+from keelman.machine import Resources
+from keelman.store import ADOPTED, Store, get_fact, set_fact
 from keelman.task import State, Task, Transition, Wish
 from keelman.wire import encode_list, encode_task
 
 TOMBSTONE_SECONDS = 7 * 24 * 3600.0
 TRANSITIONS_MOST = 100_000
+EVERYTHING = Listing()
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """All tasks as a JSON list, as of the Transition numbered `seq`."""
+    """Tasks as a JSON list, as of the Transition numbered `seq`."""
 
     body: bytes
     seq: int
+
+
+class _Live(msgspec.Struct):
+    """What matters of a task on record, or of a wish for one, to who asks what is asked for."""
+
+    spec: Resources = msgspec.field(name="Spec")
+    wants: State = msgspec.field(name="Wants", default=State.RUNNING)
 
 
 class Db:
@@ -57,22 +67,25 @@ class Db:
         query = "SELECT 1 FROM queue WHERE task_id = ? UNION SELECT 1 FROM tasks WHERE task_id = ?"
         return bool(self._store.read(query, task_id, task_id))
 
-    def listed(self) -> Listed:
-        """Every task as clients see it, in the order in which they were first asked for."""
+    def listed(self, asked: Listing = EVERYTHING) -> Listed:
+        """Tasks as clients see them, in the order in which they were first asked for.
+
+        Raises: TaskGone.
+        """
         with self._store.snapshot():
             recorded, waiting, seq = self._recorded(), self._waiting(), self.last_seq()
-        reports = {task_id: (place, report) for place, task_id, report in recorded}
+        entries = {row[1]: Entry(*row) for row in recorded}
         for place, task_id, wish, task in waiting:
             if (view := _shown(wish, task)) is not None:
-                reports[task_id] = (place, encode_task(view))
-        in_order = sorted(reports.values(), key=itemgetter(0))
-        return Listed(body=encode_list([report for _, report in in_order]), seq=seq)
+                entries[task_id] = Entry(place, task_id, encode_task(view))
+        return Listed(body=encode_list(asked.page(entries.values())), seq=seq)
 
     def _recorded(self) -> list[Any]:
         """Reports with their place in the list: an adopted task, never asked for, is before all."""
         return self._store.read(
-            "SELECT coalesce(q.rowid, 0), t.task_id, t.report FROM tasks t"
-            " LEFT JOIN queue q USING (task_id) ORDER BY t.rowid"
+            "SELECT coalesce(q.rowid, t.rowid + ?), t.task_id, t.report FROM tasks t"
+            " LEFT JOIN queue q USING (task_id)",
+            ADOPTED,
         )
 
     def _waiting(self) -> list[Any]:
@@ -87,6 +100,27 @@ class Db:
         """Tasks that have not ended, and where they are."""
         rows = self._store.read("SELECT task_id, state FROM tasks WHERE state < 3")
         return {task_id: State(state) for task_id, state in rows}
+
+    def asked(self) -> list[Resources]:
+        """What each live task asks of the machine, those not yet taken up included."""
+        rows = self._store.read(
+            "SELECT task FROM tasks WHERE state < 3 UNION ALL"
+            " SELECT q.wish FROM queue q LEFT JOIN tasks t USING (task_id)"
+            " WHERE t.state IS NULL OR (t.state >= 3 AND t.wish < q.seq)"
+        )
+        live = [msgspec.json.decode(packed, type=_Live) for (packed,) in rows]
+        return [one.spec for one in live if one.wants is State.RUNNING]
+
+    def counts(self) -> dict[State, int]:
+        """How many tasks are in each state; one that is not taken up yet is PENDING."""
+        rows = self._store.read(
+            "SELECT state, count(*) FROM tasks GROUP BY state UNION ALL"
+            " SELECT 0, count(*) FROM queue WHERE task_id NOT IN (SELECT task_id FROM tasks)"
+        )
+        counts = Counter[State]()
+        for state, number in rows:
+            counts[State(state)] += number
+        return counts
 
     def buried(self, task_id: str) -> bool:
         """Whether only a tombstone is left of the task."""

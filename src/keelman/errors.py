@@ -11,7 +11,7 @@ never returned; `api` maps them to responses in one place.
     ├── RequestTimeout  408
     ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
     │                        StaleGeneration
-    ├── Gone            410  ContainerGone, EventsGone
+    ├── Gone            410  ContainerGone, EventsGone, TaskGone
     ├── TooLarge        413
     ├── NotJson         415
     ├── Unavailable     503  CannotRecord, EngineUnavailable
@@ -115,6 +115,10 @@ class ContainerGone(Gone):
 
 class EventsGone(Gone):
     code = "events_gone"
+
+
+class TaskGone(Gone):
+    code = "task_gone"
 
 
 class TooLarge(KeelmanError):

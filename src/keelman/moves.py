@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from keelman.health import Health
 from keelman.policy import ENGINE_RETRIES, PULL_RETRIES, backoff_seconds, restart_due, rested
 from keelman.seen import Action, Exited, Running
 from keelman.task import Reason, State, Task, Transition, Why, Wish
@@ -35,6 +36,7 @@ _FRESH: dict[str, Any] = {
     "ending": None,
     "container_id": "",
     "host_ports": {},
+    "health": Health.NONE,
     "start_time": None,
     "finish_time": None,
 }
@@ -79,12 +81,20 @@ def running(task: Task, body: Running | Exited, now: float) -> Step:
         retries=0,
         container_id=body.container_id,
         host_ports=body.host_ports if isinstance(body, Running) else {},
+        health=Health.STARTING if task.spec.probe else Health.NONE,
         start_time=body.since,
         first_running=task.first_running or min(body.since, now),
         exit_code=None,
         reason=Reason.NONE,
         message="",
     )
+    return _moved(task, after, now)
+
+
+def health_changed(task: Task, health: Health, words: str, now: float) -> Step:
+    """Its probes say something else than before."""
+    reason = Reason.UNHEALTHY if health is Health.UNHEALTHY else Reason.HEALTHY
+    after = task.to(State.RUNNING, health=health, reason=reason, message=words)
     return _moved(task, after, now)
 
 
@@ -101,6 +111,7 @@ def ended_or_again(
         exit_code=exit_code,
         finish_time=now,
         ending=None,
+        health=Health.NONE,
         host_ports={},
     )
     return _moved(task, after, now)
@@ -121,10 +132,22 @@ def vanished(task: Task, now: float) -> Step:
 
 def by_us(task: Task, ran: Exited | None, now: float) -> Step | None:
     """The end that an Ending of ours made: its Reason is taken from there, but for a stop's."""
-    if task.ending is None or task.ending.why not in _BY_US:
+    if task.ending is None:
+        return None
+    if task.ending.why is Why.UNHEALTHY:
+        return _unhealthy(task.but(ending=None), ran, now)
+    if task.ending.why not in _BY_US:
         return None
     state, reason = _BY_US[task.ending.why]
     return finished(task, state, reason, now, ran=ran)
+
+
+def _unhealthy(task: Task, ran: Exited | None, now: float) -> Step:
+    """Ended for its health: that is a failure like another, and its policy may start it again."""
+    up_seconds = ran.until - ran.since if ran else now - (task.start_time or now)
+    code = ran.code if ran else None
+    words = task.message or "its probes failed"
+    return ended_or_again(rested(task, up_seconds), Reason.UNHEALTHY, words, now, exit_code=code)
 
 
 def restarts(task: Task, *, succeeded: bool, now: float) -> bool:
@@ -164,6 +187,7 @@ def finished(
         exit_code=ran.code if ran else task.exit_code,
         finish_time=ran.until if ran else now,
         ending=None,
+        health=Health.NONE,
         host_ports={},
     )
     return _moved(task, after, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from keelman.task import Task
+from keelman.task import Spec, Task
 
 BACKOFF_FIRST_SECONDS = 1.0
 BACKOFF_MOST_SECONDS = 300.0
@@ -30,6 +30,18 @@ def restart_due(policy: str, *, succeeded: bool, failures: int) -> bool:
 def rested(task: Task, up_seconds: float) -> Task:
     """The task after it was up for so long: its failures are forgotten after 10 min."""
     return task.but(failures=0) if up_seconds >= STABLE_SECONDS else task
+
+
+def no_pull(spec: Spec) -> str:
+    """Why an image that is missing may not be pulled; empty when it may."""
+    if spec.pull_policy != "never":
+        return ""
+    return f"image {spec.image} is not on this machine and PullPolicy is never"
+
+
+def pulls_anew(task: Task) -> bool:
+    """Whether the present attempt wants its image pulled although it is here."""
+    return task.spec.pull_policy == "always" and task.pulled < max(task.attempt, 1)
 
 
 def backoff_seconds(task: Task, failures: int) -> float:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import msgspec
 
 from keelman.admission import Known, admit, shown
-from keelman.errors import EventReused, TaskEnded
-from keelman.store import Store, get_fact, set_fact
+from keelman.errors import EventReused, KeelmanError, TaskEnded
+from keelman.store import ADOPTED, Store, get_fact, set_fact
 from keelman.task import Task, TaskEvent, Wish
 from keelman.values import digest
 from keelman.wire import encode_task
@@ -26,6 +26,18 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
     answer: bytes
     wish: Wish | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event would come to: the wish it would make, or why it would be refused."""
+
+    known: Known
+    wish: Wish | None = None
+    refusal: KeelmanError | None = None
+
+
+class _Undone(Exception):
+    """No error: it takes a write back, and carries out what that came to."""
 
 
 class Queue:
@@ -42,6 +54,14 @@ class Queue:
         Raises: Conflict and its kin (`admission.admit`), EventReused, CannotRecord.
         """
         return await self._store.write(lambda connection: _put(connection, event, now), then)
+
+    async def judge(self, event: TaskEvent, now: float) -> Verdict:
+        """What `put` would make of an event: it is put, and taken back. Raises: CannotRecord."""
+        try:
+            return await self._store.write(lambda connection: _judge(connection, event, now))
+        except _Undone as undone:
+            verdict: Verdict = undone.args[0]
+            return verdict
 
     def get(self, task_id: str) -> Wish | None:
         """The newest wish for a task."""
@@ -83,6 +103,15 @@ def _put(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Admitt
     return Admitted(answer=answer, wish=wish)
 
 
+def _judge(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Verdict:
+    known = _known(connection, event.task_id)
+    try:
+        admitted = _put(connection, event, now)
+    except KeelmanError as error:
+        return Verdict(known=known, refusal=error)
+    raise _Undone(Verdict(known=known, wish=admitted.wish))
+
+
 def _answered(connection: sqlite3.Connection, event: TaskEvent, told: str) -> bytes | None:
     """The answer that this event got before; None when it is new."""
     query = "SELECT digest, answer FROM task_events WHERE event_id = ?"
@@ -108,9 +137,11 @@ def _known(connection: sqlite3.Connection, task_id: str) -> Known:
 
 
 def _store_wish(connection: sqlite3.Connection, wish: Wish) -> None:
+    """The row's own number is the task's place in lists: given once, and never to another task."""
     set_fact(connection, "wish_seq", wish.seq)
     connection.execute(
-        "INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT (task_id)"
-        " DO UPDATE SET seq = excluded.seq, wish = excluded.wish",
-        (wish.task_id, wish.seq, msgspec.json.encode(wish)),
+        "INSERT INTO queue (rowid, task_id, seq, wish) VALUES"
+        " (coalesce((SELECT rowid + ? FROM tasks WHERE task_id = ?), ?), ?, ?, ?)"
+        " ON CONFLICT (task_id) DO UPDATE SET seq = excluded.seq, wish = excluded.wish",
+        (ADOPTED, wish.task_id, wish.seq, wish.task_id, wish.seq, msgspec.json.encode(wish)),
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from keelman import ladder, moves, policy, recall
 from keelman.errors import EngineAway, EngineBusy, EngineError, EngineRefused, ImageNotFound
+from keelman.health import Health
 from keelman.moves import Step, is_over
 from keelman.seen import (
     Absent,
@@ -20,9 +21,11 @@ from keelman.seen import (
     Create,
     Created,
     Exited,
+    Image,
     Missing,
     Present,
     Pull,
+    Pulled,
     Pulling,
     Remove,
     Running,
@@ -170,23 +173,40 @@ def _run_absent(task: Task, body: Absent, seen: Seen, now: float) -> Step:
         return moves.by_us(task, None, now) or moves.vanished(task, now)
     if (waiting := _wait(task, now)) is not None:
         return waiting
-    match body.image:
+    image = _for_attempt(task, body.image)
+    match image:
         case Present():
+            pulled = task.attempt if policy.pulls_anew(task) else task.pulled
             action = Create(attempt=task.attempt) if seen.slot else None
-            return Step(task=task, action=action, wake=task.deadline)
+            return Step(task=task.but(pulled=pulled), action=action, wake=task.deadline)
         case Pulling():
             return Step(task=task, wake=task.deadline)
         case Missing():
             return _pull(task, now)
-        case Unavailable() as image:
+        case Unavailable():
             return _unavailable(task, image, now)
         case _:
-            assert_never(body.image)
+            assert_never(image)
+
+
+def _for_attempt(task: Task, image: Image) -> Image:
+    """What an image is to one who wants it anew: as if it were not here until it was pulled.
+
+    A pull that began before the attempt was due may have found what was newest before.
+    """
+    if not isinstance(image, Present) or not policy.pulls_anew(task):
+        return image
+    match image.pull:
+        case Pulled(at=began):
+            return image if began >= task.due else Missing()
+        case None:
+            return Missing()
+        case Pulling() | Unavailable():
+            return image.pull
 
 
 def _pull(task: Task, now: float) -> Step:
-    if task.spec.pull_policy == "never":
-        words = f"image {task.spec.image} is not on this machine and PullPolicy is never"
+    if words := policy.no_pull(task.spec):
         return moves.ended_or_again(task, Reason.IMAGE_UNAVAILABLE, words, now)
     return Step(task=task, action=Pull(image=task.spec.image))
 
@@ -218,9 +238,13 @@ def _run_running(task: Task, body: Running, now: float) -> Step:
     task = task.but(
         container_id=body.container_id, host_ports=body.host_ports, start_time=body.since
     )
-    if task.ending is None and not is_over(task, now):
-        return Step(task=task.but(reason=Reason.NONE, message=""), wake=task.deadline)
-    return ladder.descend(task, body, Why.DEADLINE, now)
+    if task.ending is not None or is_over(task, now):
+        return ladder.descend(task, body, Why.DEADLINE, now)
+    if body.health not in (Health.NONE, task.health):
+        return moves.health_changed(task, body.health, body.health_words, now)
+    if task.health is Health.UNHEALTHY:
+        return ladder.descend(task, body, Why.UNHEALTHY, now)
+    return Step(task=task, wake=task.deadline)
 
 
 def _run_exited(task: Task, body: Exited, now: float) -> Step:

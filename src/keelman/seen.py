@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from keelman.health import Health
 from keelman.task import HostPort, Reason
 
 
@@ -23,16 +24,24 @@ class Pulling(Sight, frozen=True, kw_only=True):
     """The image is on its way."""
 
 
-class Present(Sight, frozen=True, kw_only=True):
-    """The image is here."""
-
-
 class Unavailable(Sight, frozen=True, kw_only=True):
     """The last pull of the image failed, at `at` (seconds since the epoch)."""
 
     at: float
     final: bool
     message: str
+
+
+class Pulled(Sight, frozen=True, kw_only=True):
+    """The last pull of the image went well; it began at `at` (seconds since the epoch)."""
+
+    at: float
+
+
+class Present(Sight, frozen=True, kw_only=True):
+    """The image is here; `pull` is what is known of a pull of it, for those who want it anew."""
+
+    pull: Pulling | Unavailable | Pulled | None = None
 
 
 Image = Missing | Pulling | Present | Unavailable
@@ -62,7 +71,10 @@ class Created(Sight, frozen=True, kw_only=True):
 
 
 class Running(Sight, frozen=True, kw_only=True):
-    """Its process lives, since `since`; `stop_signal` is what its image asks for."""
+    """Its process lives, since `since`; `stop_signal` is what its image asks for.
+
+    `health` is what its probes say (NONE: nothing yet), in words too.
+    """
 
     container_id: str
     attempt: int
@@ -70,6 +82,8 @@ class Running(Sight, frozen=True, kw_only=True):
     since: float
     host_ports: dict[str, tuple[HostPort, ...]] = {}
     stop_signal: str = ""
+    health: Health = Health.NONE
+    health_words: str = ""
 
 
 class Exited(Sight, frozen=True, kw_only=True):

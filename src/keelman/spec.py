@@ -14,14 +14,15 @@ from posixpath import normpath
 
 from msgspec import Struct
 
-from keelman.errors import BadField, BadRequest, NotSupported
+from keelman.errors import BadField, BadRequest
+from keelman.health import port_of
 from keelman.task import Spec
 
 CPU_LEAST = 0.01
 MEMORY_LEAST_BYTES = 6 * 1024 * 1024
 LABEL_PREFIX = "keelman."
 NETWORK_PROTOCOLS = ("tcp", "udp", "sctp")
-PULL_POLICIES = ("", "missing", "never")
+PULL_POLICIES = ("", "missing", "always", "never")
 RESTART_POLICIES = ("", "no", "always", "unless-stopped", "on-failure", "on-failure:N")
 
 _HOST = r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:[0-9]+)?/"
@@ -32,6 +33,9 @@ _IMAGE = re.compile(
 _RESTART = re.compile(r"(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,8})?)?\Z")
 _PORT = re.compile(r"([1-9][0-9]{0,4})/(tcp|udp|sctp)\Z")
 _HOST_PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
+_CAPABILITY = re.compile(r"(CAP_)?[A-Z][A-Z_]{1,40}\Z")
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
+_PATH_OF_HTTP = re.compile(r"/[!-~]{0,2047}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -56,28 +60,15 @@ def check(spec: Spec) -> None:
 
 def objections(spec: Spec) -> Iterator[Objection]:
     """Everything that is wrong with a spec, in the order of the docs."""
-    yield from _not_yet(spec)
     yield from _name_and_image(spec)
     yield from _strings(spec)
     yield from _amounts(spec)
     yield from _ports(spec)
     yield from _mounts(spec)
+    yield from _isolation(spec)
+    yield from _health(spec)
     yield from _labels(spec)
     yield from _policies(spec)
-
-
-def _not_yet(spec: Spec) -> Iterator[Objection]:
-    later = {
-        "Disk": spec.disk,
-        "ReadOnlyRootfs": spec.read_only_rootfs,
-        "CapAdd": spec.cap_add,
-        "CapDrop": spec.cap_drop,
-        "Network": spec.network,
-        "HealthCheck": spec.health_check,
-    }
-    for field, value in later.items():
-        if value:
-            yield Objection(field, "is not supported yet; leave it out", NotSupported)
 
 
 def _name_and_image(spec: Spec) -> Iterator[Objection]:
@@ -157,6 +148,34 @@ def _mounts(spec: Spec) -> Iterator[Objection]:
         targets.add(target)
 
 
+def _isolation(spec: Spec) -> Iterator[Objection]:
+    for field, names in (("CapAdd", spec.cap_add), ("CapDrop", spec.cap_drop)):
+        for name in names:
+            if not _CAPABILITY.match(name):
+                yield Objection(field, f"{name[:80]!r} is no capability such as NET_ADMIN, or ALL")
+    if spec.network and not _NETWORK.match(spec.network):
+        yield Objection("Network", f"{spec.network[:80]!r} is no name of a network, host or none")
+    if spec.network in ("host", "none") and spec.ports:
+        words = f"{spec.network} publishes no ports: leave out ExposedPorts and PortBindings"
+        yield Objection("Network", words)
+
+
+def _health(spec: Spec) -> Iterator[Objection]:
+    check = spec.probe
+    if check is None:
+        return
+    if check.kind == "command":
+        if not check.command or any("\0" in word for word in check.command):
+            yield Objection("HealthCheck.Command", "must name a command, without NUL characters")
+        return
+    if check.kind == "http" and not _PATH_OF_HTTP.match(check.path):
+        words = f"{check.path[:80]!r} is no path such as /health"
+        yield Objection("HealthCheck.Path", words)
+    if port_of(check, spec.ports) is None:
+        asked = f"{check.port}/tcp" if check.port else "a tcp port"
+        yield Objection("HealthCheck.Port", f"{asked} must be in ExposedPorts or PortBindings")
+
+
 def _labels(spec: Spec) -> Iterator[Objection]:
     for key in spec.labels:
         if not key or "\0" in key + spec.labels[key]:
@@ -171,10 +190,9 @@ def _policies(spec: Spec) -> Iterator[Objection]:
     if not _RESTART.match(spec.restart_policy):
         words = f"{spec.restart_policy[:80]!r} is none of {', '.join(RESTART_POLICIES[1:])}"
         yield Objection("RestartPolicy", words)
-    if spec.pull_policy == "always":
-        yield Objection("PullPolicy", "always is not supported yet", NotSupported)
-    elif spec.pull_policy not in PULL_POLICIES:
-        yield Objection("PullPolicy", f"{spec.pull_policy[:80]!r} is neither missing nor never")
+    if spec.pull_policy not in PULL_POLICIES:
+        words = f"{spec.pull_policy[:80]!r} is none of {', '.join(PULL_POLICIES[1:])}"
+        yield Objection("PullPolicy", words)
     if spec.stop_signal and not is_signal(spec.stop_signal):
         yield Objection(
             "StopSignal", f"{spec.stop_signal[:80]!r} is no signal such as SIGTERM or 15"

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 from keelman.errors import CannotRecord, CannotStart
@@ -25,6 +26,7 @@ from keelman.errors import CannotRecord, CannotStart
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], T]
 Settle = Callable[[], object]
+Committed = Callable[[float, "list[Job]"], None]  # seconds, and the batch
 
 BATCH_MOST = 512
 # What a write is to blame for itself; any other error of SQLite's is the disk's.
@@ -33,6 +35,7 @@ WRONG_IN_ITSELF = (
     *(sqlite3.ProgrammingError, sqlite3.NotSupportedError),
 )
 FILE_NAME = "keelman.db"
+ADOPTED = -(2**62)  # added to a row's number: the place in lists of a task nobody asked for
 
 MIGRATIONS = (
     """
@@ -72,11 +75,14 @@ class Store:
     """The open database. `write` for changes, `read` for look-ups.
 
     `new_id` makes an id for a new log. `set_aside` is where a corrupted database was moved.
+    `committed` is told of each batch, on the writer's thread, and must not raise.
     Raises: CannotStart when another process holds the data directory, or it cannot be used.
     """
 
-    def __init__(self, directory: Path, new_id: Callable[[], str]) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: Path, new_id: Callable[[], str], committed: Committed = lambda *_: None
+    ) -> None:
+        self.directory, self._committed = directory, committed
         self._lock = _open_directory(directory)
         self._jobs: queue.SimpleQueue[tuple[Job, Settle] | None] = queue.SimpleQueue()
         try:
@@ -151,12 +157,14 @@ class Store:
 
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
-            batch = [first, *self._waiting()]
+            batch, began = [first, *self._waiting()], perf_counter()
+            jobs = [job for job, _ in batch]
             try:
                 self._check_still_there()
-                _commit(self._writer, [job for job, _ in batch])
+                _commit(self._writer, jobs)
             except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
-                _lost([job for job, _ in batch], error)
+                _lost(jobs, error)
+            self._committed(perf_counter() - began, jobs)
             for _, settle in batch:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     settle()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from keelman.errors import IllegalMove
+from keelman.health import Health, HealthCheck
 from keelman.values import Amount, Seconds, Value, digest
 
 
@@ -70,6 +71,9 @@ class Reason(StrEnum):
     ENGINE_ERROR = "engine_error"
     INTERNAL_ERROR = "internal_error"
     STUCK = "stuck"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    PULLING = "pulling"
 
 
 class Why(StrEnum):
@@ -77,6 +81,7 @@ class Why(StrEnum):
 
     STOPPED = "stopped"
     DEADLINE = "deadline"
+    UNHEALTHY = "unhealthy"
     STRAY = "stray"  # its Task has ended already
     ADOPTED = "adopted"  # it had ended before it was adopted: never restarted
 
@@ -139,11 +144,23 @@ class Spec(Value, frozen=True, kw_only=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     init: bool = False
     restart_policy: str = ""
-    health_check: str | dict[str, Any] = ""
+    health_check: str | HealthCheck = ""
     stop_signal: str = ""
     stop_timeout: Seconds | None = None
     timeout: Seconds = 0
     pull_policy: str = ""
+
+    @property
+    def probe(self) -> HealthCheck | None:
+        """The health check; a string is the path of an HTTP one."""
+        if isinstance(self.health_check, HealthCheck):
+            return self.health_check
+        return HealthCheck(path=self.health_check) if self.health_check else None
+
+    @property
+    def ports(self) -> list[str]:
+        """The container's ports that are exposed: a bound one is exposed too."""
+        return list(dict.fromkeys([*self.exposed_ports, *self.port_bindings]))
 
     @property
     def grace_seconds(self) -> int:
@@ -217,7 +234,7 @@ class Task(Value, frozen=True, kw_only=True):
     `wish` is the number of the wish it serves, `attempt` the number of containers it has had,
     `started` the attempt whose start was decided (recorded before the engine is asked), `due` the
     time before which the present attempt does nothing, `retries` the engine's failures in this
-    attempt.
+    attempt, `pulled` the attempt whose image was pulled anew (PullPolicy `always`).
     """
 
     id: str
@@ -229,6 +246,7 @@ class Task(Value, frozen=True, kw_only=True):
     started: int = 0
     failures: int = 0
     retries: int = 0
+    pulled: int = 0
     due: float = 0.0
     ending: Ending | None = None
     first_running: float | None = None
@@ -239,6 +257,7 @@ class Task(Value, frozen=True, kw_only=True):
     exit_code: int | None = None
     reason: Reason = Reason.NONE
     message: str = ""
+    health: Health = Health.NONE
 
     @property
     def restart_count(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -100,6 +100,31 @@ class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
     code: str = msgspec.field(name="Code")
 
 
+class StatusReport(Value, frozen=True, kw_only=True):
+    """The worker is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ObjectionReport(Value, frozen=True, kw_only=True):
+    """What stands against a task: the field, in words, and the error's code or the Reason."""
+
+    field: str
+    message: str
+    code: str
+
+
+class DryRunReport(Value, frozen=True, kw_only=True):
+    """What a TaskEvent would come to.
+
+    Create is the body of the engine's create call for the task's next attempt, the values of Env
+    left out; null when the event stops a task. Without Objections the task would be taken.
+    """
+
+    create: dict[str, Any] | None
+    objections: tuple[ObjectionReport, ...]
+
+
 # -- in ------------------------------------------------------------------------------------------
 
 
@@ -108,6 +133,14 @@ def decode_event(body: bytes) -> TaskEvent:
 
     Raises: Malformed when it is no JSON object in UTF-8, BadField or NotSupported naming the field.
     """
+    event = read_event(body)
+    if event.spec is not None:
+        specs.check(event.spec)
+    return event
+
+
+def read_event(body: bytes) -> TaskEvent:
+    """A TaskEvent whose spec was not looked at yet. Raises: Malformed, BadField, NotSupported."""
     event = _convert(_without_nulls(_parse(body)))
     _check_event(event)
     task = event.task
@@ -185,9 +218,7 @@ def _check_event(event: TaskEventIn) -> None:
 
 
 def _spec_of(task: TaskIn) -> Spec:
-    spec = Spec(**{name: getattr(task, name) for name in Spec.__struct_fields__})
-    specs.check(spec)
-    return spec
+    return Spec(**{name: getattr(task, name) for name in Spec.__struct_fields__})
 
 
 def _seconds(when: datetime | None) -> float | None:
@@ -214,6 +245,7 @@ def report(task: Task) -> TaskReport:
         exit_code=task.exit_code,
         reason=task.reason,
         message=task.message,
+        health=task.health,
         restart_count=task.restart_count,
         attempt=task.attempt,
     )
@@ -242,6 +274,11 @@ def encode_transition(move: Transition) -> bytes:
             container_id=move.container_id,
         )
     )
+
+
+def encode_value(value: Value) -> bytes:
+    """The JSON of a report that needs no translation."""
+    return msgspec.json.encode(value)
 
 
 def encode_list(items: list[bytes]) -> bytes:

@@ -19,11 +19,14 @@ from msgspec import Struct
 from keelman import policy
 from keelman.api import Api
 from keelman.runtime.fake import FakeEngine, FakeRuntime, Program
+from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
 from keelman.worker import watch as watches
 from keelman.worker.handlers import ROUTES
+from keelman.worker.metrics import Metrics
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
+from tests.api import contract
 
 NAME = "w"
 IMAGE = "nginx:1"
@@ -72,17 +75,19 @@ class Served:
 
     def __init__(self, directory: Path, engine: FakeEngine, **limits: Any) -> None:
         self.engine = engine
-        self.store = Store(directory, lambda: str(uuid4()))
+        metrics = Metrics(steady_clock)
+        self.store = Store(directory, lambda: str(uuid4()), metrics.committed)
         # No test here pulls the plug, and a sync for each would take most of their time.
         self.store._writer.execute("PRAGMA synchronous = OFF")
         self.worker = Worker(
             store=self.store,
-            runtime=FakeRuntime(self.engine, NAME),
+            runtime=MeasuredRuntime(FakeRuntime(self.engine, NAME), steady_clock, metrics.called),
             clock=steady_clock,
             limits=Limits(start_slots=64, **limits),
+            metrics=metrics,
         )
         self.watch = Watch(self.worker, NAME, lambda engine_id: None)
-        self.api = Api("127.0.0.1", 0, self.worker, ROUTES)
+        self.api = Api("127.0.0.1", 0, self.worker, ROUTES, metrics.measure)
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -91,7 +96,9 @@ class Served:
         await watch.contacted.wait()
         self.api.bind()
         await self.api.start()
-        self.session = ClientSession(f"http://127.0.0.1:{self.api.port}")
+        self.session = ClientSession(
+            f"http://127.0.0.1:{self.api.port}", trace_configs=[contract.watching()]
+        )
 
     async def stop(self) -> None:
         """In the order in which a process does it."""
@@ -113,8 +120,12 @@ class Served:
     # -- asking ----------------------------------------------------------------------------------
 
     async def ask(self, method: str, path: str, **how: Any) -> Answer:
+        """Ask; the answer must be one that the contract has."""
         async with asyncio.timeout(20), self.session.request(method, path, **how) as response:
-            return await answer_of(response)
+            answer = await answer_of(response)
+        path, kind = response.url.raw_path, response.content_type
+        contract.check(method, path, response.status, kind, answer.body)
+        return answer
 
     async def get(self, path: str) -> Answer:
         return await self.ask("GET", path)

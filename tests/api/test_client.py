@@ -16,7 +16,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelman.client import BadAddress, Client, ClientError, Frames, Unreachable
+from keelman.client import BadAddress, Client, ClientError, Unreachable
+from keelman.frames import Frames
 from keelman.task import Reason, State
 
 TASK_ID = "21b23589-5d2d-4731-b5c9-a97e9832d021"

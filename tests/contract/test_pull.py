@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keelman.errors import EngineFailed, ImageNotFound
+from keelman.runtime import Progress
 from keelman.seen import Absent, Missing, Present
 from tests.contract.programs import TRUE
 from tests.contract.registry import MANIFEST_CONTENT, digest
@@ -22,6 +23,19 @@ async def test_a_pulled_image_is_here(world: World, reference: str) -> None:
         await world.runtime.pull(image)
         assert (await world.runtime.look(task)).body == Absent(image=Present())
         await world.runtime.pull(image)  # what is here already may be pulled again
+
+
+async def test_a_pull_tells_how_far_it_is(world: World) -> None:
+    """Last of all that everything is there; never less than before, never more than there is."""
+    told: list[Progress] = []
+    async with world.registry() as address:
+        await world.runtime.pull(f"{address}/good:1", told.append)
+    last = told[-1]
+    assert (last.layers_done, last.layers, last.bytes_done) == (1, 1, last.bytes_total)
+    assert [one.layers_done for one in told] == sorted(one.layers_done for one in told)
+    for one in told:
+        assert one.layers_done <= one.layers
+        assert one.bytes_done <= one.bytes_total
 
 
 async def test_no_tag_means_latest(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from keelman.errors import (
     KeelmanError,
     NameTaken,
 )
-from keelman.runtime import LogOptions
+from keelman.runtime import LogOptions, streams
 from keelman.runtime.container import create_body
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.marks import container_name
@@ -75,8 +75,8 @@ async def never(request: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
-def streamed(*pieces: bytes, cut: bool = False) -> Handler:
-    """An answer that begins with 200, and ends well or in the middle of a chunk."""
+def streamed(*pieces: bytes, cut: bool = False, ends: bool = True) -> Handler:
+    """An answer that begins with 200, and ends well, in the middle of a chunk, or never."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -85,7 +85,7 @@ def streamed(*pieces: bytes, cut: bool = False) -> Handler:
             await response.write(piece)
         if cut and request.transport is not None:
             request.transport.close()
-        return response
+        return response if ends else await never(request)
 
     return answer
 
@@ -254,6 +254,32 @@ async def test_a_pull_says_why_the_image_is_not_here(
     async with runtime_on(tmp_path, {PULL: pulled, INSPECT_IMAGE: image}) as runtime:
         with pytest.raises(error, match=words):
             await runtime.pull(TASK.spec.image)
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["said something", "said nothing at all"])
+async def test_a_pull_that_says_nothing_any_more_is_given_up(tmp_path: Path, head: bool) -> None:
+    silent = streamed(b'{"status": "Pulling"}\n', ends=False) if head else never
+    async with scripted_engine(tmp_path, {PULL: silent}) as url:
+        runtime = DockerRuntime(WORKER, url, silence_seconds=0.2)
+        with pytest.raises(EngineFailed, match=r"the pull of .*busybox:1 said nothing for 0\.2 s"):
+            await runtime.pull(TASK.spec.image)
+        await runtime.close()
+
+
+async def test_each_line_of_a_pull_is_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    @asynccontextmanager
+    async def patience(words: str, seconds: float) -> AsyncIterator[Callable[[], None]]:
+        yield lambda: heard.append(f"{words} {seconds:g}")
+
+    monkeypatch.setattr(streams, "patience", patience)
+    pulled = streamed(*[b'{"status": "Downloading"}\n'] * 3)
+    async with runtime_on(tmp_path, {PULL: pulled, INSPECT_IMAGE: (200, {})}) as runtime:
+        await runtime.pull(TASK.spec.image)
+    assert heard == [f"the pull of {TASK.spec.image} 300"] * 3
 
 
 async def _read(source: AsyncIterator[Piece], into: list[Piece]) -> None:

@@ -30,7 +30,7 @@ class Machine:
     def __init__(self, name: str, data_dir: Path) -> None:
         self.name = name
         self.data_dir = data_dir
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.engine_url = ENGINE
         self._process: asyncio.subprocess.Process | None = None
@@ -63,6 +63,13 @@ class Machine:
     async def kill(self) -> None:
         """kill -9."""
         await self._end(signal.SIGKILL)
+
+    async def log(self) -> str:
+        """SIGTERM; returns what it logged."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        _, log = await self.ended()
+        return log
 
     async def terminate(self) -> int:
         """SIGTERM; returns the exit status."""
@@ -149,21 +156,21 @@ class Machine:
     async def containers(self, task_id: str = "") -> list[str]:
         """Ids of the worker's containers, or of one task's."""
         label = f"keelman.task={task_id}" if task_id else f"keelman.worker={self.name}"
-        async with _docker() as docker:
+        async with docker_engine() as docker:
             found = await docker.containers.list(all=True, filters=f'{{"label":["{label}"]}}')
             return [container.id for container in found]
 
     async def docker_inspect(self, container_id: str) -> dict[str, Any]:
-        async with _docker() as docker:
+        async with docker_engine() as docker:
             shown: dict[str, Any] = await docker.containers.container(container_id).show()
             return shown
 
     async def docker_kill(self, container_id: str) -> None:
-        async with _docker() as docker:
+        async with docker_engine() as docker:
             await docker.containers.container(container_id).kill(signal="SIGKILL")
 
     async def docker_remove(self, container_id: str) -> None:
-        async with _docker() as docker:
+        async with docker_engine() as docker:
             await docker.containers.container(container_id).delete(force=True)
 
 
@@ -210,7 +217,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _docker() -> AsyncIterator[Docker]:
+async def docker_engine() -> AsyncIterator[Docker]:
     docker = Docker(ENGINE)
     try:
         yield docker
@@ -218,7 +225,7 @@ async def _docker() -> AsyncIterator[Docker]:
         await docker.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -10,7 +10,9 @@ from keelman.seen import (
     Create,
     Created,
     Exited,
+    Image,
     Kill,
+    Present,
     Pull,
     Pulling,
     Remove,
@@ -44,6 +46,7 @@ def check_counts(before: Task, after: Step) -> None:
     if after.transition and task.state is State.SCHEDULED and before.state is not State.PENDING:
         assert task.attempt > before.attempt, "a new start under an old name"
     assert task.started <= task.attempt
+    assert before.pulled <= task.pulled <= task.attempt
     assert task.generation >= before.generation
 
 
@@ -54,6 +57,7 @@ def check_action(wish: Wish | None, before: Task, seen: Seen, after: Step) -> No
         case Create(attempt=attempt):
             check_may_start(wish, before, after)
             assert isinstance(seen.body, Absent)
+            check_image(task, seen.body.image)
             assert seen.slot
             assert attempt == task.attempt > task.started
         case Start(container_id=container_id):
@@ -69,6 +73,13 @@ def check_action(wish: Wish | None, before: Task, seen: Seen, after: Step) -> No
             assert isinstance(seen.body, Absent)
         case Remove() | None:
             pass
+
+
+def check_image(task: Task, image: Image) -> None:
+    """It is here; who wants it pulled anew has had that, begun no sooner than this attempt."""
+    assert isinstance(image, Present)
+    if task.spec.pull_policy == "always":
+        assert task.pulled == task.attempt
 
 
 def check_may_start(wish: Wish | None, before: Task, after: Step) -> None:
@@ -107,8 +118,13 @@ def check_rest(seen: Seen, after: Step) -> None:
         return
     body, task = seen.body, after.task
     watched = task.state is State.RUNNING and isinstance(body, Running) and task.deadline is None
-    waits = not seen.slot or (isinstance(body, Absent) and isinstance(body.image, Pulling))
+    waits = not seen.slot or (isinstance(body, Absent) and is_pulled(body.image))
     assert task.state.ended or watched or waits, "it sleeps and nothing wakes it"
+
+
+def is_pulled(image: Image) -> bool:
+    """Whether a pull is under way, the end of which wakes who waits for it."""
+    return isinstance(image.pull if isinstance(image, Present) else image, Pulling)
 
 
 def check_step(wish: Wish | None, before: Task, seen: Seen, after: Step) -> None:

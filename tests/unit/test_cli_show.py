@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
-from keelman.cli import show
+from keelman.cli import page, show
 from keelman.task import HostPort, Reason, State
 from keelman.wire import TaskReport, TransitionReport
 
@@ -106,7 +106,7 @@ def test_states_are_coloured_on_a_terminal_only() -> None:
 
 def test_what_a_task_wrote_cannot_steer_the_terminal() -> None:
     evil = a_report(name="[red]x[/]\x1b[2Jy", message="\x1b]0;title\x07")
-    shown = printed(show.task_table([evil], NOW)) + printed(show.task_page(evil, [], NOW))
+    shown = printed(show.task_table([evil], NOW)) + printed(page.task_page(evil, [], NOW))
     assert "\x1b" not in shown
     assert "[red]x[/]�[2Jy" in shown
 
@@ -150,8 +150,8 @@ def test_what_has_not_been_has_no_age() -> None:
 
 
 def test_a_page_tells_what_is_unusual_and_the_history() -> None:
-    page = lines(show.task_page(FAILED, [a_move()], NOW))
-    assert page == [
+    shown = lines(page.task_page(FAILED, [a_move()], NOW))
+    assert shown == [
         "job  FAILED for 42s",
         f"  ID          {FAILED.id}",
         "  Image       nginx:1",
@@ -159,12 +159,39 @@ def test_a_page_tells_what_is_unusual_and_the_history() -> None:
         "  FinishTime  2026-01-31T07:59:18Z",
         "  ExitCode    3",
         "  Reason      exited",
-        "  Message     exited with code 3; its last lines:",
-        "              boom",
+        "  Message     exited with code 3",
         "",
         "History",
         "  2026-01-31T08:00:00Z  RUNNING → FAILED  exited  exited with code 3",
+        "",
+        "Last lines of its output",
+        "  boom",
     ]
+
+
+def test_a_page_tells_how_long_its_phases_took() -> None:
+    start, run = NOW - timedelta(seconds=5), NOW - timedelta(seconds=2)
+    moves = [
+        a_move(from_=State.PENDING, to=State.SCHEDULED, time=start),
+        a_move(from_=State.SCHEDULED, to=State.RUNNING, time=run),
+    ]
+    shown = lines(page.task_page(RUNNING, moves, NOW))
+    at = shown.index("Phases")
+    assert shown[at + 1 : at + 3] == ["  starting  3.00 s", "  running   2.00 s so far"]
+
+
+def test_how_to_get_in_is_told_while_it_runs() -> None:
+    inside = a_report(container_id="c0ffee" * 10)
+    over = a_report(container_id="c0ffee" * 10, state=State.COMPLETED)
+    (line,) = [line for line in lines(page.task_page(inside, [], NOW)) if "Get in" in line]
+    assert line.split("Get in")[1].strip() == "docker exec -it c0ffeec0ffee sh"
+    assert "Get in" not in printed(page.task_page(over, [], NOW))
+
+
+def test_a_message_of_several_lines_that_are_no_output_stays_whole() -> None:
+    task = a_report(message="the engine says\nno")
+    assert "  Message  the engine says" in lines(page.task_page(task, [], NOW))
+    assert show.last_lines(task.message) == []
 
 
 def test_an_ended_task_holds_no_ports() -> None:
@@ -174,16 +201,16 @@ def test_an_ended_task_holds_no_ports() -> None:
 
 def test_an_exit_code_of_0_is_told() -> None:
     done = a_report(state=State.COMPLETED, exit_code=0, reason=Reason.EXITED)
-    assert "  ExitCode  0" in lines(show.task_page(done, [], NOW))
+    assert "  ExitCode  0" in lines(page.task_page(done, [], NOW))
 
 
 def test_lists_and_maps_are_readable() -> None:
     task = a_report(
         command=("sh", "-c", "exit 3"), env={"A": "1", "B": "x y"}, host_ports={"80/tcp": ()}
     )
-    page = lines(show.task_page(task, [], NOW))
-    assert "  Command  sh -c 'exit 3'" in page
-    assert page[page.index("  Env      A=1") + 1] == "           B=x y"
+    shown = lines(page.task_page(task, [], NOW))
+    assert "  Command  sh -c 'exit 3'" in shown
+    assert shown[shown.index("  Env      A=1") + 1] == "           B=x y"
 
 
 def test_a_transition_is_a_line() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -92,7 +93,11 @@ async def test_wrong_usage_is_2(words: str, complaint: str, keelman: Keelman) ->
 
 
 @pytest.mark.parametrize(
-    "words", ["ps", "run img", "stop web", "logs web", "inspect web", "events"]
+    "words",
+    [
+        *("ps", "run img", "run --dry-run img", "stop web", "logs web", "inspect web", "events"),
+        *("export web", "stats"),
+    ],
 )
 async def test_no_worker_is_4_with_its_address(words: str, keelman: Keelman) -> None:
     address = f"http://127.0.0.1:{free_port()}"
@@ -174,6 +179,52 @@ async def test_json_is_the_workers_report(keelman: Keelman) -> None:
     assert FAILED.items() <= msgspec.json.decode(one.out).items()
 
 
+STATS = {
+    "MemStats": {"mem_total": 24684504, "mem_free": 1, "mem_available": 12342252},
+    "DiskStats": {"all": 2**40, "used": 2**39, "free": 2**39, "freeInodes": 9},
+    "CpuStats": {"id": "cpu"},
+    "LoadStats": {
+        "last1min": 0.5,
+        "last5min": 0.25,
+        "last15min": 0.0,
+        "process_running": 1,
+        "process_total": 2,
+        "last_pid": 3,
+    },
+    "TaskCount": 1,
+    "Capacity": {"Cpu": 2.0, "Memory": 24684504 * 1024, "Disk": 2**40},
+    "Asked": {"Cpu": 0.5, "Memory": 64 * 2**20, "Disk": 0},
+    "Left": {"Cpu": 1.5, "Memory": 24684504 * 1024 - 64 * 2**20, "Disk": 2**40},
+}
+
+
+async def test_stats_are_a_short_table(keelman: Keelman) -> None:
+    async with worker_of(GET_stats=answering(STATS)) as address:
+        shown = await keelman("stats", KEELMAN_ADDR=address)
+        plain = await keelman("stats", "--json", KEELMAN_ADDR=address)
+    assert [line.split("  ") for line in shown.out.splitlines()][-1] == ["1 live task"]
+    cells = [[cell for cell in line.split("  ") if cell] for line in shown.out.splitlines()]
+    assert [[cell.strip() for cell in row] for row in cells[:-1]] == [
+        ["TOTAL", "IN USE", "ASKED FOR", "LEFT"],
+        ["cores", "2", "load 0.50", "0.5", "1.5"],
+        ["memory", "23.5 GiB", "11.8 GiB", "64.0 MiB", "23.5 GiB"],
+        ["disk", "1.0 TiB", "512.0 GiB", "0 B", "1.0 TiB"],
+    ]
+    assert msgspec.json.decode(plain.out).items() >= {**STATS, "CpuStats": ANY}.items()
+
+
+async def test_an_export_tells_what_it_leaves_out(keelman: Keelman) -> None:
+    task = {**RUNNING, "Init": True, "Timeout": 60}
+    async with worker_of(GET_tasks=answering([task]), GET_tasks_ID=answering(task)) as address:
+        line = await keelman("export", "web", KEELMAN_ADDR=address)
+        words = await keelman("export", "--json", "web", KEELMAN_ADDR=address)
+    assert line.out == "docker run --detach \\\n  --name web \\\n  --init \\\n  nginx:1\n"
+    assert one_line(line) == "left out: Timeout 60: Docker ends nothing by itself"
+    assert msgspec.json.decode(words.out) == (
+        ["docker", "run", "--detach", "--name", "web", "--init", "nginx:1"]
+    )
+
+
 async def test_logs_are_passed_through_byte_by_byte(keelman: Keelman) -> None:
     handlers = {"GET_tasks_ID_logs": answering(b"one\n\xff\x1b[31mtwo")}
     async with worker_of(GET_tasks=answering([RUNNING]), **handlers) as address:
@@ -243,6 +294,31 @@ async def test_run_prints_the_id_and_sends_the_words_untouched(keelman: Keelman)
     assert ended == Ended(0, f"{task.pop('ID')}\n", "")
     assert task == {"Name": "web", "Image": "img", "Command": ["ls", "-l", "--name", "x"]}
     assert event["State"] == 2
+
+
+@pytest.mark.parametrize(
+    ("objections", "status", "complaint"),
+    [
+        ([], 0, ""),
+        ([REFUSED["Message"]], 1, "keelman: bad_field: Task.Image: is missing\n"),
+    ],
+    ids=["would be taken", "would be refused"],
+)
+async def test_a_dry_run_only_tells(
+    objections: list[str], status: int, complaint: str, keelman: Keelman
+) -> None:
+    told = [{"Field": "Task.Image", "Message": words, "Code": "bad_field"} for words in objections]
+    asked: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        return web.json_response({"Create": {"Image": "img"}, "Objections": told})
+
+    async with worker_of(POST_tasks=answer) as address:
+        ended = await keelman("run", "--dry-run", "--wait", "img", KEELMAN_ADDR=address)
+    assert asked == [{"dry_run": "1"}]
+    assert (ended.status, ended.err) == (status, complaint)
+    assert msgspec.json.decode(ended.out) == {"Image": "img"}
 
 
 @pytest.mark.parametrize("shape", ["Task", "TaskEvent"])

@@ -20,7 +20,6 @@ from keelman.runtime.container import (
     tagged,
     task_in_event,
     task_of,
-    trouble_in,
 )
 from keelman.runtime.marks import Mark, container_name, labels_for, mark_of
 from keelman.runtime.told import Inspect, inspect_of, words_of
@@ -389,19 +388,6 @@ def test_any_env_comes_back(env: dict[str, str]) -> None:
 
 
 # -- words ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        (b'{"status": "Pulling"}\r', ""),
-        (b'{"errorDetail": {"message": "denied"}, "error": "denied"}', "denied"),
-        (b"", ""),
-        (b"\r", ""),
-    ],
-)
-def test_a_pull_tells_its_trouble(line: bytes, words: str) -> None:
-    assert trouble_in(line) == words
 
 
 @pytest.mark.parametrize(

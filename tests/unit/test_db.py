@@ -125,6 +125,32 @@ async def test_an_adopted_task_is_listed_before_those_that_were_sent_later(
     assert listed(db) == [(an_id(7), RUNNING), (TASK_ID, PENDING)]
 
 
+async def test_an_adopted_task_keeps_its_place_when_it_is_asked_for(db: Db, queue: Queue) -> None:
+    """Or a page would show it again, and whoever goes on from it would skip all others."""
+    for number in (7, 5):
+        await db.put(numbered(number, RUNNING, wish=0))
+    await queue.put(an_event(), NOW)
+    before = [task_id for task_id, _ in listed(db)]
+    for number in (5, 7):
+        await queue.put(a_delete(task_id=an_id(number)), NOW)
+        assert [task_id for task_id, _ in listed(db)] == before
+    await queue.put(an_event(task_id=an_id(9), event_id=an_id(9)), NOW)
+    assert [task_id for task_id, _ in listed(db)] == [an_id(7), an_id(5), TASK_ID, an_id(9)]
+
+
+async def test_a_place_is_never_given_to_another_task(db: Db, queue: Queue) -> None:
+    """Not even that of the newest, after it was cleaned away."""
+    await queue.put(an_event(task_id=an_id(1), event_id=an_id(1)), NOW)
+    for number in (2, 3):
+        await queue.put(an_event(task_id=an_id(number), event_id=an_id(number)), NOW)
+        await db.put(numbered(number, COMPLETED, wish=number, finish_time=NOW))
+    (first,) = db._store.read("SELECT max(rowid) FROM queue")
+    assert await db.forget(numbered(3, COMPLETED, wish=3), NOW)
+    await queue.put(an_event(task_id=an_id(4), event_id=an_id(4)), NOW)
+    (second,) = db._store.read("SELECT max(rowid) FROM queue")
+    assert second > first
+
+
 async def test_the_list_is_of_one_moment_and_says_which(
     db: Db, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

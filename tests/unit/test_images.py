@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from keelman.errors import EngineAway, EngineFailed
+from keelman.runtime import Progress, Tell, to_nobody
 from keelman.runtime.fake import FakeEngine, FakeRuntime
-from keelman.seen import Missing, Present, Pulling, Unavailable
-from keelman.worker.images import AWAY_SECONDS, PULLS_MOST, Images
+from keelman.seen import Missing, Present, Pulled, Pulling, Unavailable
+from keelman.task import Reason, Spec, State, Task
+from keelman.worker.images import AWAY_SECONDS, KEPT, PULLS_MOST, Images, words_of
 from tests.unit.virtual_time import in_virtual_time, the_loop
 
 PULL_SECONDS = 60.0
@@ -23,9 +27,9 @@ class CountingRuntime(FakeRuntime):
         super().__init__(engine, "w")
         self.pulls: list[tuple[str, float]] = []
 
-    async def pull(self, image: str) -> None:
+    async def pull(self, image: str, tell: Tell = to_nobody) -> None:
         self.pulls.append((image, now()))
-        await super().pull(image)
+        await super().pull(image, tell)
 
 
 class Yard:
@@ -37,6 +41,11 @@ class Yard:
         self.runtime = CountingRuntime(self.engine)
         self.woken: list[tuple[str, float]] = []
         self.images = Images(self.runtime, now, lambda task: self.woken.append((task, now())))
+
+
+def wanting(task_id: str, image: str = IMAGE, policy: str = "") -> Task:
+    spec = Spec(image=image, pull_policy=policy)
+    return Task(id=task_id, spec=spec, state=State.SCHEDULED, attempt=1, message="before")
 
 
 def now() -> float:
@@ -62,7 +71,7 @@ async def test_a_pull_is_asked_for_and_not_awaited() -> None:
     async with pulling() as yard:
         yard.images.pull(IMAGE, "a")
         assert now() == 0.0
-        assert yard.images.state(IMAGE, "a", Missing()) == Pulling()
+        assert yard.images.state(wanting("a"), Missing()) == Pulling()
         await pass_time(PULL_SECONDS + 1)
         assert IMAGE in yard.engine.images
         assert yard.woken == [("a", PULL_SECONDS)]
@@ -74,7 +83,7 @@ async def test_one_image_is_pulled_once_for_all_who_want_it() -> None:
         yard.images.pull(IMAGE, "a")
         await pass_time(1)
         yard.images.pull(IMAGE, "b")
-        assert yard.images.state(IMAGE, "c", Missing()) == Pulling()  # who asks, waits too
+        assert yard.images.state(wanting("c"), Missing()) == Pulling()  # who asks, waits too
         await pass_time(PULL_SECONDS)
         assert yard.runtime.pulls == [(IMAGE, 0.0)]
         assert sorted(yard.woken) == [(task, PULL_SECONDS) for task in "abc"]
@@ -89,7 +98,7 @@ async def test_a_few_images_are_pulled_at_once_and_the_others_wait_their_turn() 
         assert [image for image, _ in yard.runtime.pulls] == [
             f"image:{number}" for number in range(PULLS_MOST)
         ]
-        assert yard.images.state(f"image:{PULLS_MOST}", "x", Missing()) == Pulling()
+        assert yard.images.state(wanting("x", f"image:{PULLS_MOST}"), Missing()) == Pulling()
         await pass_time(2 * PULL_SECONDS)
         assert yard.runtime.pulls[-1] == (f"image:{PULLS_MOST}", PULL_SECONDS)
 
@@ -98,13 +107,15 @@ async def test_a_few_images_are_pulled_at_once_and_the_others_wait_their_turn() 
 async def test_an_image_that_is_here_never_waits_behind_a_pull() -> None:
     async with pulling() as yard:
         yard.images.pull(IMAGE, "a")
-        assert yard.images.state(IMAGE, "b", Present()) == Present()
+        assert isinstance(yard.images.state(wanting("b"), Present()), Present)
+        await pass_time(PULL_SECONDS + 1)
+        assert [task for task, _ in yard.woken] == ["a"]
 
 
 @in_virtual_time
 async def test_an_image_nobody_asked_for_is_what_the_engine_says() -> None:
     async with pulling() as yard:
-        assert yard.images.state(IMAGE, "a", Missing()) == Missing()
+        assert yard.images.state(wanting("a"), Missing()) == Missing()
 
 
 @in_virtual_time
@@ -121,7 +132,7 @@ async def test_an_image_that_nobody_has_is_unavailable_for_good() -> None:
     async with pulling() as yard:
         yard.images.pull("nobody/has:it", "a")
         await pass_time(PULL_SECONDS)
-        gone = yard.images.state("nobody/has:it", "b", Missing())
+        gone = yard.images.state(wanting("b", "nobody/has:it"), Missing())
         assert gone == Unavailable(
             at=PULL_SECONDS / 2,
             final=True,
@@ -137,11 +148,11 @@ async def test_a_registry_in_trouble_makes_an_image_unavailable_for_now() -> Non
         yard.images.pull(IMAGE, "a")
         await pass_time(PULL_SECONDS)
         failed = Unavailable(at=PULL_SECONDS / 2, final=False, message="toomanyrequests")
-        assert yard.images.state(IMAGE, "a", Missing()) == failed
+        assert yard.images.state(wanting("a"), Missing()) == failed
         yard.images.pull(IMAGE, "a")
-        assert yard.images.state(IMAGE, "a", Missing()) == Pulling()
+        assert yard.images.state(wanting("a"), Missing()) == Pulling()
         await pass_time(PULL_SECONDS + 1)
-        assert yard.images.state(IMAGE, "a", Missing()) == Missing()  # forgotten, not repeated
+        assert yard.images.state(wanting("a"), Missing()) == Missing()  # forgotten, not repeated
 
 
 @in_virtual_time
@@ -150,7 +161,7 @@ async def test_an_engine_that_went_away_says_nothing_of_the_image() -> None:
         yard.engine.fail_next("pull", EngineAway("no answer"))
         yard.images.pull(IMAGE, "a")
         await pass_time(PULL_SECONDS)
-        assert yard.images.state(IMAGE, "a", Missing()) == Missing()
+        assert yard.images.state(wanting("a"), Missing()) == Missing()
         assert yard.woken == [("a", PULL_SECONDS / 2 + AWAY_SECONDS)]
 
 
@@ -161,3 +172,108 @@ async def test_pulls_end_with_the_worker() -> None:
         await pass_time(1)
     assert now() == 1.0
     assert yard.woken == []
+
+
+# -- pulled anew ---------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_who_wants_an_image_anew_waits_for_its_pull() -> None:
+    async with pulling() as yard:
+        yard.images.pull(IMAGE, "a")
+        assert yard.images.state(wanting("b", policy="always"), Present()) == Present(
+            pull=Pulling()
+        )
+        await pass_time(PULL_SECONDS + 1)
+        assert sorted(task for task, _ in yard.woken) == ["a", "b"]
+
+
+@in_virtual_time
+async def test_who_had_an_image_anew_waits_for_no_pull() -> None:
+    async with pulling() as yard:
+        yard.images.pull(IMAGE, "a")
+        task = wanting("b", policy="always").but(pulled=1)
+        assert isinstance(yard.images.state(task, Present()), Present)
+        assert yard.images.shown(task) == task
+        await pass_time(PULL_SECONDS + 1)
+        assert [task for task, _ in yard.woken] == ["a"]
+
+
+@in_virtual_time
+async def test_a_pull_that_went_well_is_told_with_the_time_it_began() -> None:
+    async with pulling() as yard:
+        await pass_time(7)
+        yard.images.pull(IMAGE, "a")
+        await pass_time(PULL_SECONDS + 1)
+        assert yard.images.state(wanting("a"), Present()) == Present(pull=Pulled(at=7.0))
+        assert yard.images.state(wanting("a"), Missing()) == Missing()
+
+
+@in_virtual_time
+async def test_the_last_pull_is_the_one_that_counts() -> None:
+    async with pulling() as yard:
+        yard.images.pull(IMAGE, "a")
+        await pass_time(PULL_SECONDS + 1)
+        yard.engine.fail_next("pull", EngineFailed("down"))
+        yard.images.pull(IMAGE, "a")
+        await pass_time(PULL_SECONDS)
+        failed = Unavailable(at=PULL_SECONDS * 1.5 + 1, final=False, message="down")
+        assert yard.images.state(wanting("a"), Present()) == Present(pull=failed)
+
+
+@in_virtual_time
+async def test_how_a_pull_ended_is_not_kept_for_ever() -> None:
+    async with pulling() as yard:
+        yard.images.pull(IMAGE, "a")
+        await pass_time(KEPT)
+        yard.images.pull("image:1", "b")
+        await pass_time(PULL_SECONDS + 1)
+        assert yard.images.state(wanting("a"), Present()) == Present()
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_task_that_waits_shows_how_far_its_pull_is() -> None:
+    async with pulling() as yard:
+        for number in range(PULLS_MOST):
+            yard.images.pull(f"image:{number}", str(number))
+        yard.images.pull(IMAGE, "a")
+        await pass_time(1)
+        shown = yard.images.shown(wanting("a"))
+        assert (shown.reason, shown.state) == (Reason.PULLING, State.SCHEDULED)
+        assert shown.message == f"pulling {IMAGE}: other pulls are before it"
+        await pass_time(PULL_SECONDS)
+        assert (
+            yard.images.shown(wanting("a")).message
+            == f"pulling {IMAGE}: 0 of 1 layers, 0.0 of 40.0 MB"
+        )
+        await pass_time(PULL_SECONDS)
+        assert yard.images.shown(wanting("a")) == wanting("a")
+
+
+@in_virtual_time
+async def test_only_a_task_that_waits_shows_a_pull() -> None:
+    async with pulling() as yard:
+        yard.images.pull(IMAGE, "a")
+        await pass_time(1)
+        stopped = wanting("a").to(State.COMPLETED)
+        for task in (wanting("b"), wanting("a", image="other:1"), stopped):
+            assert yard.images.shown(task) == task
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (None, "pulling a:1: other pulls are before it"),
+        (Progress(), "pulling a:1"),
+        (Progress(layers=2), "pulling a:1: 0 of 2 layers"),
+        (
+            Progress(layers=5, layers_done=3, bytes_done=12_140_000, bytes_total=40_000_000),
+            "pulling a:1: 3 of 5 layers, 12.1 of 40.0 MB",
+        ),
+    ],
+)
+def test_progress_is_told_in_words(progress: Progress | None, words: str) -> None:
+    assert words_of("a:1", progress) == words

@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from keelman.health import Health
 from keelman.reconcile import step
 from keelman.seen import (
     Absent,
@@ -15,6 +16,7 @@ from keelman.seen import (
     Exited,
     Missing,
     Present,
+    Pulled,
     Pulling,
     Running,
     Seen,
@@ -42,6 +44,8 @@ def asked() -> Iterator[dict[str, object]]:
     for policy, timeout in product(POLICIES, (0, 30, 90)):
         yield {"restart_policy": policy, "timeout": timeout}
     yield {"pull_policy": "never"}
+    yield {"pull_policy": "always"}
+    yield {"pull_policy": "always", "restart_policy": "always", "timeout": 90}
     yield {"stop_timeout": 0}
 
 
@@ -83,11 +87,13 @@ def scheduled() -> Iterator[Task]:
 
 def running() -> Iterator[Task]:
     for spec, attempt, ending in product(
-        asked(), (1, 2), endings(Why.STOPPED, Why.DEADLINE, Why.ADOPTED)
+        asked(), (1, 2), endings(Why.STOPPED, Why.DEADLINE, Why.UNHEALTHY, Why.ADOPTED)
     ):
         yield a_task(
             State.RUNNING, asked=spec, attempt=attempt, started=attempt, failures=1, ending=ending
         )
+    for spec, health in product(asked(), (Health.STARTING, Health.HEALTHY, Health.UNHEALTHY)):
+        yield a_task(State.RUNNING, asked=spec, attempt=1, started=1, health=health)
 
 
 def ended(state: State) -> Iterator[Task]:
@@ -115,9 +121,15 @@ def bodies() -> Iterator[Body]:
     for image in (Missing(), Pulling(), Present()):
         yield Absent(image=image)
     for at, final in product((NOW - 30, NOW), (True, False)):
-        yield Absent(image=Unavailable(at=at, final=final, message="denied"))
+        denied = Unavailable(at=at, final=final, message="denied")
+        yield Absent(image=denied)
+        yield Absent(image=Present(pull=denied))
+        yield Absent(image=Present(pull=Pulled(at=at)))
+    yield Absent(image=Present(pull=Pulling()))
     for attempt in (1, 2, 3):
         yield Running(container_id=CONTAINER, attempt=attempt, since=NOW - 60)
+    for health in (Health.HEALTHY, Health.UNHEALTHY):
+        yield Running(container_id=CONTAINER, attempt=1, since=NOW - 60, health=health)
         for refused in (None, PORT_TAKEN):
             yield Created(container_id=CONTAINER, attempt=attempt, refused=refused)
         for code, oom, up in ((0, False, 60), (3, False, 601), (137, True, 60), (143, False, 60)):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from keelman import spec as specs
-from keelman.errors import BadField, NotSupported
+from keelman.errors import BadField
+from keelman.health import HealthCheck
 from keelman.task import Empty, Mount
 from tests.unit.given import a_spec
 
@@ -121,7 +122,7 @@ WRONG = [
     ({"restart_policy": "on-failure:N"}, "RestartPolicy: "),
     ({"restart_policy": "on-failure:1234567890"}, "RestartPolicy: "),
     ({"restart_policy": "no\n"}, "RestartPolicy: "),
-    ({"pull_policy": "sometimes"}, "PullPolicy: 'sometimes' is neither"),
+    ({"pull_policy": "sometimes"}, "PullPolicy: 'sometimes' is none of"),
     ({"stop_signal": "SIGNOPE"}, "StopSignal: 'SIGNOPE' is no signal"),
     ({"stop_signal": "0"}, "StopSignal: "),
     ({"stop_signal": "65"}, "StopSignal: "),
@@ -147,23 +148,54 @@ def test_what_is_wrong_is_named_by_its_field_with_what_would_be_right(
         specs.check(a_spec(**asked))
 
 
+WEB = {"exposed_ports": {"80/tcp": Empty()}}
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"disk": 1},
         {"read_only_rootfs": True},
-        {"cap_add": ("NET_ADMIN",)},
+        {"cap_add": ("NET_ADMIN", "CAP_SYS_TIME", "ALL")},
         {"cap_drop": ("ALL",)},
         {"network": "host"},
-        {"health_check": "/health"},
-        {"health_check": {"Type": "http"}},
+        {"network": "none"},
+        {"network": "my-net_1.0"},
         {"pull_policy": "always"},
+        {"health_check": "/health", **WEB},
+        {"health_check": HealthCheck(), **WEB},
+        {"health_check": HealthCheck(port=80), "port_bindings": {"80/tcp": "8080"}},
+        {"health_check": HealthCheck(kind="tcp"), **WEB},
+        {"health_check": HealthCheck(kind="command", command=("true",))},
     ],
     ids=str,
 )
-def test_what_comes_later_is_not_supported_yet(asked: dict[str, Any]) -> None:
-    with pytest.raises(NotSupported, match="not supported yet"):
-        specs.check(a_spec(**asked))
+def test_it_is_well(asked: dict[str, Any]) -> None:
+    assert list(specs.objections(a_spec(**asked))) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"cap_add": ("net_admin",)}, "CapAdd"),
+        ({"cap_drop": ("",)}, "CapDrop"),
+        ({"network": "container:abc"}, "Network"),
+        ({"network": "a b"}, "Network"),
+        ({"network": "host", **WEB}, "Network"),
+        ({"network": "none", **WEB}, "Network"),
+        ({"health_check": "health", **WEB}, "HealthCheck.Path"),
+        ({"health_check": "/a b", **WEB}, "HealthCheck.Path"),
+        ({"health_check": "/health"}, "HealthCheck.Port"),
+        ({"health_check": HealthCheck(port=81), **WEB}, "HealthCheck.Port"),
+        ({"health_check": HealthCheck(kind="tcp")}, "HealthCheck.Port"),
+        ({"health_check": HealthCheck(kind="command")}, "HealthCheck.Command"),
+        ({"health_check": HealthCheck(kind="command", command=("a\0",))}, "HealthCheck.Command"),
+    ],
+    ids=str,
+)
+def test_it_is_not_well(asked: dict[str, Any], field: str) -> None:
+    (objection,) = specs.objections(a_spec(**asked))
+    assert objection.field == field
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -170,14 +170,7 @@ def test_a_bad_field_is_named_with_what_is_wrong(body: bytes, words: str) -> Non
 
 
 NOT_YET = {
-    "Disk": 1,
-    "ReadOnlyRootfs": True,
-    "CapAdd": ["NET_ADMIN"],
-    "CapDrop": ["ALL"],
-    "Network": "host",
-    "HealthCheck": "/health",
     "StopAfterDisconnect": 60,
-    "PullPolicy": "always",
 }
 
 

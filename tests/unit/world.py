@@ -29,6 +29,7 @@ from keelman.seen import (
     Missing,
     Present,
     Pull,
+    Pulled,
     Pulling,
     Seen,
     Unavailable,
@@ -37,7 +38,7 @@ from keelman.seen import (
 from keelman.task import Reason, State, Task, TaskEvent, Transition, Wish, new_task
 from tests.unit.engine import Engine, Program
 from tests.unit.given import NOW, TASK_ID, a_spec
-from tests.unit.laws import check_counts, check_move, check_step
+from tests.unit.laws import check_counts, check_move, check_step, is_pulled
 
 
 class Fault(StrEnum):
@@ -80,6 +81,7 @@ class World:
         self.spec = a_spec(**asked)
         self.engine = Engine(programs)
         self.image: Image = image or Missing()
+        self.pull_began = 0.0
         self.pulls = list(pulls)  # how the next ones end; well, once these are over
         self.now = NOW
         self.wake: float | None = NOW
@@ -115,6 +117,14 @@ class World:
         """The log without what depends on the clock."""
         return [(move.from_, move.to, move.reason) for move in self.log]
 
+    @property
+    def image_is_here(self) -> bool:
+        return isinstance(self.image, Present)
+
+    @property
+    def is_pulling(self) -> bool:
+        return is_pulled(self.image)
+
     # -- from outside ----------------------------------------------------------------------------
 
     def ask(self, wants: State = State.RUNNING, newer: int = 0) -> bool:
@@ -145,12 +155,20 @@ class World:
 
     def pull_ends(self) -> None:
         """The pull under way comes to its end; a failure is as old as this moment."""
-        if not isinstance(self.image, Pulling):
+        if not self.is_pulling:
             return
-        self.image = self.pulls.pop(0) if self.pulls else Present()
-        if isinstance(self.image, Unavailable):
-            self.image = msgspec.structs.replace(self.image, at=self.now)
+        end = self.pulls.pop(0) if self.pulls else Present()
+        if isinstance(end, Unavailable):
+            end = msgspec.structs.replace(end, at=self.now)
+        self.image = self._after_pull(end)
         self.wake = self.now
+
+    def _after_pull(self, end: Image) -> Image:
+        if isinstance(end, Present):
+            return Present(pull=Pulled(at=self.pull_began))
+        if not self.image_is_here:
+            return end
+        return Present(pull=end if isinstance(end, Unavailable) else None)
 
     def exits(self, code: int, *, oom: bool = False) -> None:
         self.engine.exits(code, self.now, oom=oom)
@@ -166,7 +184,7 @@ class World:
 
     def restarts_worker(self) -> None:
         """What the worker kept only in memory is gone; it looks at everything anew."""
-        self.image = self.image if isinstance(self.image, Present) else Missing()
+        self.image = Present() if self.image_is_here else Missing()
         self.wake = self.now
 
     # -- one turn --------------------------------------------------------------------------------
@@ -221,7 +239,8 @@ class World:
         if error is not None and fault is not Fault.LOST_ANSWER:
             return error
         if isinstance(action, Pull):
-            self.image = Pulling()
+            self.image = Present(pull=Pulling()) if self.image_is_here else Pulling()
+            self.pull_began = self.now
         return self.engine.do(action, self.now) or error
 
     def _record(self, before: Task, after: Step) -> None:
@@ -248,7 +267,7 @@ class World:
 
     def sleeps(self) -> bool:
         """Until the next thing happens; says whether anything will."""
-        if isinstance(self.image, Pulling):
+        if self.is_pulling:
             self.passes(1)
             self.pull_ends()
             return True

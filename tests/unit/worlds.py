@@ -41,7 +41,7 @@ ASKED = st.fixed_dictionaries(
         "restart_policy": POLICIES,
         "timeout": st.sampled_from([0, 0, 30]),
         "stop_timeout": st.sampled_from([None, 0, 60]),
-        "pull_policy": st.sampled_from(["", "", "never"]),
+        "pull_policy": st.sampled_from(["", "", "never", "always"]),
     }
 )
 

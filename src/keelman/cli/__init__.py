@@ -12,7 +12,7 @@ import sys
 from cyclopts import App, CycloptsError, Group
 from cyclopts.config import Env
 
-from keelman.cli import follow, passing, run, stop, tables
+from keelman.cli import completion, export, follow, passing, run, stats, stop, tables
 from keelman.cli.config import SOURCES, from_file
 from keelman.cli.failures import EXIT_STATUSES, INTERRUPTED, USAGE, complain, exit_status
 from keelman.errors import KeelmanError
@@ -27,7 +27,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _TASKS = Group("Tasks", sort_key=1)
-_MACHINE = Group("On this machine", sort_key=2)
+_MACHINES = Group("Machines", sort_key=2)
+_MACHINE = Group("On this machine", sort_key=3)
 
 app.command(run.run, group=_TASKS, usage="Usage: keelman run [OPTIONS] IMAGE [COMMAND...]")
 app.command(tables.ps, group=_TASKS)
@@ -35,6 +36,8 @@ app.command(tables.inspect, group=_TASKS)
 app.command(follow.logs, group=_TASKS)
 app.command(stop.stop, group=_TASKS, usage="Usage: keelman stop [OPTIONS] ID...")
 app.command(follow.events, group=_TASKS)
+app.command(export.export, group=_TASKS)
+app.command(stats.stats, group=_MACHINES)
 app.command(  # by name: only a worker loads what a worker needs
     "keelman.cli.worker:worker",
     name="worker",
@@ -42,6 +45,7 @@ app.command(  # by name: only a worker loads what a worker needs
     group=_MACHINE,
     config=[Env("KEELMAN_", command=False), from_file],
 )
+app.command(completion.of(app), group=_MACHINE)
 
 
 def main() -> None:

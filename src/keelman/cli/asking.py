@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Annotated
 from uuid import UUID
 
 from cyclopts import Parameter
+from cyclopts.completion import CompletionContext
 
+from keelman.cli import show
 from keelman.cli.failures import NoSuchTask, Usage
 from keelman.client import Client
 from keelman.wire import TaskReport
 
 DEFAULT_ADDRESS = "http://127.0.0.1:5556"
+SUGGESTED_SECONDS = 2.0  # longer nobody waits for a word to be completed
 
 
 def flag(words: str, *names: str) -> Parameter:
@@ -20,12 +24,30 @@ def flag(words: str, *names: str) -> Parameter:
     return Parameter(name=names or None, help=words, negative=(), show_default=False)
 
 
+async def _tasks(address: str) -> list[TaskReport]:
+    async with asyncio.timeout(SUGGESTED_SECONDS), Client(address) as client:
+        return await client.tasks()
+
+
+def suggested(context: CompletionContext) -> dict[str, str]:
+    """What the shell may offer for a task: its Name or the start of its ID, with its state."""
+    tasks = asyncio.run(_tasks(context["--addr"].value))
+    length = show.short_length(task.id for task in tasks)
+    return {
+        show.clean(task.name) or task.id[:length]: f"{task.state.name} {show.clean(task.image)}"
+        for task in sorted(tasks, key=lambda task: task.state.ended)
+    }
+
+
 Address = Annotated[
     str,
     Parameter(name="--addr", env_var="KEELMAN_ADDR", help="The worker to ask."),
 ]
 Json = Annotated[bool, flag("JSON, for programs.", "--json")]
-TaskWord = Annotated[str, Parameter(name="ID", help="A task's ID, the start of one, or a Name.")]
+TaskWord = Annotated[
+    str,
+    Parameter(name="ID", help="A task's ID, the start of one, or a Name.", completer=suggested),
+]
 
 
 async def task_id(client: Client, word: str) -> str:

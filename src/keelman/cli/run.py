@@ -19,7 +19,7 @@ from keelman.cli.failures import FAILED, Usage, complain
 from keelman.cli.wanted import Wanted, merged, task_fields
 from keelman.client import Client, ClientError, Unreachable
 from keelman.task import State
-from keelman.wire import TaskReport
+from keelman.wire import DryRunReport, TaskReport
 
 _File = Annotated[
     Path | None,
@@ -31,6 +31,7 @@ _File = Annotated[
 ]
 _Wait = Annotated[bool, flag("End with the task, with its exit code.")]
 _Follow = Annotated[bool, flag("The same, and show what it writes.")]
+_DryRun = Annotated[bool, flag("Only tell what would come of it; 1 when it would be refused.")]
 _NOTHING_MORE = Wanted()
 _GONE = 410
 _WAIT_SECONDS = 60.0
@@ -45,6 +46,7 @@ async def run(
     file: _File = None,
     wait: _Wait = False,
     follow: _Follow = False,
+    dry_run: _DryRun = False,
     addr: Address = DEFAULT_ADDRESS,
     wanted: Annotated[Wanted, Parameter(name="*")] = _NOTHING_MORE,
 ) -> int:
@@ -55,6 +57,8 @@ async def run(
     """
     event = _event(file, task_fields(wanted, image, command, os.environ))
     async with Client(addr) as client:
+        if dry_run:
+            return _told(await client.dry_run(event))
         report = await client.send(event)
         sys.stdout.write("" if follow else f"{report.id}\n")
         sys.stdout.flush()
@@ -64,6 +68,14 @@ async def run(
             return 0
         report = await ended(client, report.id)
         return outcome(report, show.headline(report.message) if follow else report.message)
+
+
+def _told(report: DryRunReport) -> int:
+    """The engine's create body, and an objection a line on stderr."""
+    show.json(report.create)
+    for objection in report.objections:
+        complain(f"{objection.code}: {objection.message}", FAILED)
+    return FAILED if report.objections else 0
 
 
 def _event(file: Path | None, fields: dict[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How tasks and Transitions look: tables and pages for people, JSON for programs.
+"""How tasks and Transitions look: tables and lines for people, JSON for programs.
 
 What a task could have written itself is cleaned of control characters before it reaches a terminal.
 Without a terminal there are no colours and no width: nothing is cut off.
@@ -6,14 +6,13 @@ Without a terminal there are no colours and no width: nothing is cut off.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +30,7 @@ SHORT_ID = 8
 _UNLIMITED = 4000
 _AGES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _YIELDING = ("NAME", "IMAGE", "REASON")  # what is cut off on a narrow terminal
-_HEAD = ("ID", "Name", "State")  # told in the first line of a page
+_ANNOUNCED = "; its last lines:"
 
 
 def console() -> Console:
@@ -68,7 +67,13 @@ def clean(text: str) -> str:
 
 def headline(message: str) -> str:
     """The first line of a Message, without the announcement of what follows it."""
-    return message.strip().split("\n")[0].removesuffix("; its last lines:")
+    return message.strip().split("\n")[0].removesuffix(_ANNOUNCED)
+
+
+def last_lines(message: str) -> list[str]:
+    """What a failed task wrote last, as its Message has it."""
+    _, announced, rest = message.partition(f"{_ANNOUNCED}\n")
+    return rest.splitlines() if announced else []
 
 
 # -- ps ------------------------------------------------------------------------------------------
@@ -126,54 +131,6 @@ def reason(task: TaskReport) -> str:
     """Why a task is where it is: its exit code when it ended by itself, or the Reason's code."""
     by_itself = task.reason in ("", Reason.EXITED) and task.exit_code is not None
     return f"exit {task.exit_code}" if by_itself else task.reason
-
-
-# -- inspect -------------------------------------------------------------------------------------
-
-
-def task_page(task: TaskReport, moves: Sequence[TransitionReport], now: datetime) -> Group:
-    """All that is known of one task; what is as usual is left out."""
-    return Group(_title(task, now), _fields(task), Text(), *_history(moves))
-
-
-def _title(task: TaskReport, now: datetime) -> Text:
-    since = age(task.finish_time if task.state.ended else task.start_time, now)
-    state = (task.state.name, COLOURS[task.state])
-    name = clean(task.name) or task.id[:SHORT_ID]
-    return Text.assemble((name, "bold"), "  ", state, f" for {since}" if since else "")
-
-
-def _fields(task: TaskReport) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    fields = plain(task)
-    fields["HostPorts"] = ports(task) or {}
-    table.add_row("  ID", task.id)
-    for field, value in fields.items():
-        if field not in _HEAD and value != _USUAL[field]:
-            table.add_row(f"  {field}", Text(clean(_words(value))))
-    return table
-
-
-_USUAL = plain(TaskReport(id="", state=State.PENDING))
-
-
-def _words(value: object) -> str:
-    match value:
-        case dict():
-            pairs = (f"{key}={_words(item)}" if item else key for key, item in value.items())
-            return "\n".join(pairs)
-        case [dict(), *_]:
-            return "\n".join(" ".join(_words(item).split("\n")) for item in value)
-        case list():
-            return shlex.join(map(str, value))
-        case _:
-            return str(value)
-
-
-def _history(moves: Sequence[TransitionReport]) -> list[RenderableType]:
-    return [Text("History", "bold"), *(Text("  ") + move_line(move, of_one=True) for move in moves)]
 
 
 # -- events --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from keelman.cli import show
+from keelman.cli import page, show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, flag, task_id
 from keelman.client import Client
 
@@ -25,7 +25,7 @@ async def ps(*, every: _All = False, json: Json = False, addr: Address = DEFAULT
 async def inspect(
     task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS
 ) -> None:
-    """Show one task: what was asked for, what became of it, and its history."""
+    """Show one task: what was asked for, what became of it, its history, how to get in."""
     async with Client(addr) as client:
         found = await task_id(client, task)
         report = await client.task(found)
@@ -33,4 +33,4 @@ async def inspect(
     if json:
         show.json(show.plain(report))
     else:
-        show.put(show.task_page(report, moves, datetime.now(UTC)))
+        show.put(page.task_page(report, moves, datetime.now(UTC)))

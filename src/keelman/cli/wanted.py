@@ -38,6 +38,18 @@ class Wanted:
     ] = None
     pids_limit: Annotated[int | None, _option("--pids-limit", words="Processes at most.")] = None
     user: Annotated[str | None, _option("--user", "-u", words="NAME or UID[:GID].")] = None
+    read_only: Annotated[
+        bool, _option("--read-only", words="It cannot write to its own file system.")
+    ] = False
+    cap_add: Annotated[
+        list[str] | None, _option("--cap-add", words="A kernel capability, as in NET_ADMIN.")
+    ] = None
+    cap_drop: Annotated[
+        list[str] | None, _option("--cap-drop", words="One to do without, or ALL.")
+    ] = None
+    network: Annotated[
+        str | None, _option("--network", words="A network of the engine, none or host.")
+    ] = None
     entrypoint: Annotated[
         str | None, _option("--entrypoint", words="The program, in place of the image's.")
     ] = None
@@ -78,6 +90,10 @@ def task_fields(
         "Labels": dict(values.label(text) for text in wanted.label or ()),
         "Mounts": [values.mount(text) for text in wanted.volume or ()],
         "User": wanted.user,
+        "ReadOnlyRootfs": wanted.read_only,
+        "CapAdd": wanted.cap_add,
+        "CapDrop": wanted.cap_drop,
+        "Network": wanted.network,
         "Init": wanted.init,
         **_limits(wanted),
         **_ports(wanted.publish or ()),

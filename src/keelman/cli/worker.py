@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,6 +68,15 @@ class Given:
         Path | None,
         _option("The folder with ca.pem, cert.pem, key.pem for an engine that speaks TLS."),
     ] = None
+    docker_config: Annotated[
+        Path | None,
+        Parameter(
+            help="The folder of Docker's config.json, with the logins of private registries."
+            " Usually ~/.docker. [env var: KEELMAN_DOCKER_CONFIG, DOCKER_CONFIG]",
+            env_var=("KEELMAN_DOCKER_CONFIG", "DOCKER_CONFIG"),
+            show_env_var=False,
+        ),
+    ] = None
     config: Annotated[
         Path | None, _option("A TOML file whose [worker] section holds these options.")
     ] = None
@@ -95,6 +105,7 @@ def options(given: Given) -> WorkerOptions:
         log_format=given.log_format,
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),
+        docker_config=given.docker_config or usual_docker_config(),
     )
 
 
@@ -103,6 +114,13 @@ def certs_of_docker() -> Path | None:
     if os.environ.get("DOCKER_TLS_VERIFY", "0") in ("", "0"):
         return None
     return Path(os.environ.get("DOCKER_CERT_PATH", "~/.docker")).expanduser()
+
+
+def usual_docker_config() -> Path | None:
+    """Where Docker's own client keeps the logins of whoever runs this, if he has a home."""
+    with suppress(RuntimeError):
+        return Path("~/.docker").expanduser()
+    return None
 
 
 def steady_clock() -> Callable[[], float]:

@@ -7,14 +7,14 @@ answer; nothing else is ever made of silence.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from keelman.seen import Action, Seen
-from keelman.task import Task
+from keelman.seen import Action, Missing, Present, Seen
+from keelman.task import Spec, Task
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -27,6 +27,13 @@ class Row(Struct, frozen=True, kw_only=True):
     live: bool
 
 
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What the machine has for a container: its image, and those host ports that are taken."""
+
+    image: Missing | Present
+    taken: tuple[str, ...] = ()
+
+
 class LogOptions(Struct, frozen=True, kw_only=True):
     """`tail` lines from the end (None: all), `since` seconds since the epoch."""
 
@@ -34,6 +41,22 @@ class LogOptions(Struct, frozen=True, kw_only=True):
     tail: int | None = None
     since: float = 0.0
     stream: Literal["stdout", "stderr", "both"] = "both"
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a pull is, as far as the engine tells; what is not known yet is 0."""
+
+    layers_done: int = 0
+    layers: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+
+Tell = Callable[[Progress], None]
+
+
+def to_nobody(_progress: Progress) -> None:
+    """For whoever does not ask how far a pull is."""
 
 
 class Runtime(Protocol):
@@ -51,14 +74,26 @@ class Runtime(Protocol):
     async def rebuild(self, container_id: str) -> Task | None:
         """The Task that a container was made from; None when it is gone or not ours."""
 
+    async def outlook(self, spec: Spec) -> Outlook:
+        """What a container of this spec would meet; somebody else may be faster."""
+
+    def create_body(self, task: Task, attempt: int) -> dict[str, Any]:
+        """What `do` sends to have the container of an attempt made."""
+
     async def do(self, task: Task, action: Action) -> None:
         """Carry out one action (not a Pull). What is already so is success.
 
         Raises: EngineBusy, EngineFailed, EngineRefused (NameTaken, ImageNotFound).
         """
 
-    async def pull(self, image: str) -> None:
-        """Pull an image and return when it is here.
+    async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
+        """Run a command in a running container, detached; its ID. Raises: EngineRefused."""
+
+    async def exec_code(self, exec_id: str) -> int | None:
+        """The code that such a command ended with; None while it runs."""
+
+    async def pull(self, image: str, tell: Tell = to_nobody) -> None:
+        """Pull an image, telling how far it is, and return when it is here.
 
         Raises: ImageNotFound when the registry has none or denies it, EngineFailed otherwise.
         """

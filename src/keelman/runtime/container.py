@@ -1,6 +1,7 @@
 """A Task in the engine's words, and the engine's words as what the worker may know. PURE.
 
-The only module that gives the engine's JSON a meaning (`told` has its shape). It never calls an
+The module that gives the engine's JSON a meaning (`told` has its shape, `pulls` what a pull
+tells). It never calls an
 engine and knows no clock.
 """
 
@@ -17,10 +18,11 @@ from keelman import spec as specs
 from keelman.errors import BadField
 from keelman.runtime import Row, marks
 from keelman.runtime.marks import Mark
-from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow, Progress
+from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow
 from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
 from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
 
+ANY_HOST = ""  # every address of the machine
 LIVE = frozenset({"running", "paused", "restarting"})
 OVER = frozenset({"exited", "dead"})
 COMMAND_REASONS = {127: Reason.COMMAND_NOT_FOUND, 126: Reason.COMMAND_NOT_EXECUTABLE}
@@ -43,7 +45,7 @@ def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
         "Entrypoint": list(spec.entrypoint) or None,
         "Env": [f"{key}={value}" for key, value in spec.env.items()],
         "User": spec.user,
-        "ExposedPorts": {port: {} for port in _ports(spec)},
+        "ExposedPorts": {port: {} for port in spec.ports},
         "Labels": spec.labels | marks.labels_for(worker, task, attempt),
         "StopSignal": spec.stop_signal or None,
         "StopTimeout": spec.stop_timeout,
@@ -59,8 +61,8 @@ def _host_config(spec: Spec) -> dict[str, Any]:
         "PidsLimit": spec.pids_limit or None,
         "PortBindings": {
             # An empty host port is the engine's choice; without an entry nothing is published.
-            port: [{"HostIp": "", "HostPort": spec.port_bindings.get(port, "")}]
-            for port in _ports(spec)
+            port: [{"HostIp": ANY_HOST, "HostPort": spec.port_bindings.get(port, "")}]
+            for port in spec.ports
         },
         "Mounts": [
             {"Type": "bind", "Source": at.source, "Target": at.target, "ReadOnly": at.read_only}
@@ -76,9 +78,12 @@ def _host_config(spec: Spec) -> dict[str, Any]:
     }
 
 
-def _ports(spec: Spec) -> list[str]:
-    """The ports to expose: a bound one is exposed too, or the engine would publish nothing."""
-    return list(dict.fromkeys([*spec.exposed_ports, *spec.port_bindings]))
+def bound_ports(spec: Spec) -> list[tuple[str, int, str]]:
+    """The host ports that a spec asks for by number: address, number, protocol."""
+    return [
+        (ANY_HOST, int(number), port.rpartition("/")[2])
+        for port, number in spec.port_bindings.items()
+    ]
 
 
 def row_of(told: object, known_id: str = "") -> Row | None:
@@ -103,11 +108,6 @@ def task_in_event(line: bytes) -> str | None:
     if event.action.startswith("exec_"):  # a health check's command moves nothing
         return None
     return (event.actor.attributes or {}).get(marks.TASK_LABEL)
-
-
-def trouble_in(line: bytes) -> str:
-    """What went wrong, in a line of a pull's progress. Raises: msgspec.DecodeError."""
-    return msgspec.json.decode(line, type=Progress).error if line.strip() else ""
 
 
 def epoch(text: str) -> float:

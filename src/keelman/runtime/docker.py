@@ -1,7 +1,7 @@
 """A Docker-compatible engine over its HTTP API, for the containers of one worker.
 
 Calling is dull: no `if` about a task (that is `reconcile`'s), no meaning of JSON (`container`'s).
-Here are the calls, what their statuses mean, and the one place where foreign errors become ours.
+Here are the calls, and what their statuses mean (`connection` makes our errors of it).
 """
 
 from __future__ import annotations
@@ -9,26 +9,39 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import assert_never
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, assert_never
 from urllib.parse import quote
 
-import aiohttp
-from aiodocker import Docker, DockerError
+from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
-from aiohttp import ClientResponse, ClientTimeout, TCPConnector, UnixConnector
+from aiohttp import ClientResponse, ClientTimeout
 
-from keelman.errors import CannotStart, EngineAway, EngineFailed, NameTaken
-from keelman.runtime import LogOptions, Row, container, frames, host_ports, marks, statuses, streams
-from keelman.runtime.statuses import USUAL, Meanings
+from keelman.errors import EngineAway, EngineFailed, NameTaken
+from keelman.runtime import (
+    LogOptions,
+    Outlook,
+    Row,
+    Tell,
+    container,
+    frames,
+    host_ports,
+    marks,
+    pulls,
+    statuses,
+    streams,
+    to_nobody,
+)
+from keelman.runtime.connection import client, translated
+from keelman.runtime.docker_config import DockerConfig
 from keelman.runtime.told import Inspect, inspect_of, words_of
 from keelman.seen import (
     Absent,
     Action,
     Body,
     Create,
-    Image,
     Kill,
     Missing,
     Present,
@@ -39,32 +52,20 @@ from keelman.seen import (
     Start,
     Unknown,
 )
-from keelman.task import Task
+from keelman.task import Spec, Task
 
 USUAL_URL = "unix:///var/run/docker.sock"
 LIST_FIELDS = ("Id", "Names", "Labels", "State")
-
-
-@contextmanager
-def translated(meanings: Meanings = USUAL) -> Iterator[None]:
-    """The one place where foreign errors become ours: by status or type, never by their text."""
-    try:
-        yield
-    except DockerError as error:
-        ours = statuses.meaning(error.status, meanings)
-        if ours is not None:
-            raise ours(error.message) from error
-    except (OSError, aiohttp.ClientError) as error:
-        raise EngineAway(f"no answer from the engine: {error!r}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EngineAway(f"an answer of the engine cannot be read: {error!r}") from error
+CREATE_IMAGE = ("POST", "images/create")
+NONE: Mapping[str, str] = {}
 
 
 class DockerRuntime:
     """The `Runtime` on a Docker-compatible engine; made without one being there.
 
     `url` is `unix://`, `tcp://`, `http://` or `https://` (None: the usual socket); `tls` goes with
-    https. `timeout_seconds` bounds every call but a pull and the streams.
+    https. `timeout_seconds` bounds every call but a pull and the streams, `silence_seconds` how
+    long a pull may say nothing. `config` is the folder of Docker's config.json, with its logins.
     """
 
     def __init__(
@@ -73,33 +74,41 @@ class DockerRuntime:
         url: str | None = None,
         *,
         tls: ssl.SSLContext | None = None,
+        config: Path | None = None,
         timeout_seconds: float = 30.0,
+        silence_seconds: float = 300.0,
     ) -> None:
         self._worker = worker
         self._url = url or USUAL_URL
+        self._config = DockerConfig(config)
+        self._silence_seconds = silence_seconds
         self._timeout = ClientTimeout(total=timeout_seconds)
-        self._calls = _client(self._url, tls, self._timeout, connections=100)
-        self._streams = _client(self._url, tls, ClientTimeout(sock_connect=10), connections=0)
+        self._calls = client(self._url, tls, self._timeout, connections=100)
+        self._streams = client(self._url, tls, ClientTimeout(sock_connect=10), connections=0)
 
     async def identity(self) -> str:
         with translated():
             return str((await self._calls.system.info())["ID"])
 
     async def close(self) -> None:
-        for client in (self._calls, self._streams):
-            await client.close()
-            await client.connector.close()
+        for one in (self._calls, self._streams):
+            await one.close()
+            await one.connector.close()
 
     # -- seeing ----------------------------------------------------------------------------------
 
     async def look(self, task: Task) -> Seen:
-        labels = _labelled(worker=self._worker, task=task.id)
+        labels = marks.filter_for(worker=self._worker, task=task.id)
         rows = await self._list(labels, task.container_id)
         if not rows:
             return Seen(body=Absent(image=await self._image(task.spec.image)))
         *older, newest = marks.by_attempt(rows)
         body = await self._body(newest.container_id, task.container_id)
         return Seen(body=body, others=tuple(row.container_id for row in older))
+
+    async def outlook(self, spec: Spec) -> Outlook:
+        taken = self._held(container.bound_ports(spec))
+        return Outlook(image=await self._image(spec.image), taken=tuple(taken))
 
     async def rows(self) -> list[Row]:
         return await self._list({"label": [marks.WORKER_LABEL]})
@@ -125,10 +134,11 @@ class DockerRuntime:
         return container.body_of(inspect, self._taken(inspect), known_id)
 
     def _taken(self, inspect: Inspect) -> list[str]:
+        return self._held(container.asked_ports(inspect)) if inspect.state.error else []
+
+    def _held(self, asked: list[tuple[str, int, str]]) -> list[str]:
         """Which of the asked host ports somebody holds; to be known only where the engine is."""
-        if not inspect.state.error or not self._url.startswith("unix:"):
-            return []
-        return host_ports.taken(container.asked_ports(inspect))
+        return host_ports.taken(asked) if self._url.startswith("unix:") else []
 
     async def _inspect(self, name: str) -> Inspect | None:
         with translated():
@@ -139,7 +149,7 @@ class DockerRuntime:
                     raise
                 return None
 
-    async def _image(self, name: str) -> Image:
+    async def _image(self, name: str) -> Missing | Present:
         with translated():
             try:
                 await self._calls.images.inspect(_path(name))
@@ -172,9 +182,12 @@ class DockerRuntime:
             case _:
                 assert_never(action)
 
+    def create_body(self, task: Task, attempt: int) -> dict[str, Any]:
+        return container.create_body(self._worker, task, attempt)
+
     async def _create(self, task: Task, attempt: int) -> None:
         name = marks.container_name(self._worker, task.id, attempt)
-        body = container.create_body(self._worker, task, attempt)
+        body = self.create_body(task, attempt)
         with translated(statuses.CREATE):
             try:
                 await self._calls.containers.create(body, name=name)
@@ -202,13 +215,30 @@ class DockerRuntime:
         with translated(statuses.REMOVE):
             await self._container(container_id).delete(force=True, v=True, timeout=self._timeout)
 
-    async def pull(self, image: str) -> None:
+    async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
+        with translated():
+            one = await self._container(container_id).exec(command, stdout=False, stderr=False)
+            await one.start(detach=True, timeout=self._timeout)
+            return str(one.id)
+
+    async def exec_code(self, exec_id: str) -> int | None:
+        with translated():
+            told = await self._calls.containers.exec(exec_id).inspect()
+            return None if told["Running"] else int(told["ExitCode"])
+
+    async def pull(self, image: str, tell: Tell = to_nobody) -> None:
+        login = await self._config.headers(image)
         query = {"fromImage": container.tagged(image)}
+        layers: Mapping[str, pulls.Layer] = {}
+        silence = streams.patience(f"the pull of {image}", self._silence_seconds)
         with translated(statuses.PULL):
-            async with await self._open("POST", "images/create", query) as response:
-                async for line in streams.lines(response):
-                    if words := container.trouble_in(line):
-                        raise EngineFailed(words)
+            async with silence as heard, await self._open(*CREATE_IMAGE, query, login) as response:
+                async for text in streams.lines(response):
+                    heard()
+                    layers = pulls.after(layers, line := pulls.line_of(text))
+                    if line.error:
+                        raise EngineFailed(line.error)
+                    tell(pulls.progress_of(layers.values()))
         if isinstance(await self._image(image), Missing):
             raise EngineFailed("the pull ended early")
 
@@ -225,7 +255,7 @@ class DockerRuntime:
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[AsyncIterator[str]]:
-        filters = {"type": ["container"], **_labelled(worker=self._worker)}
+        filters = {"type": ["container"], **marks.filter_for(worker=self._worker)}
         self._negotiate_anew()
         with translated():
             async with asyncio.timeout(self._timeout.total):
@@ -241,13 +271,15 @@ class DockerRuntime:
         """A stream ends with its engine; what comes back may be an upgrade of another version."""
         self._calls.api_version = self._streams.api_version = "auto"
 
-    async def _open(self, method: str, path: str, query: Mapping[str, str]) -> ClientResponse:
+    async def _open(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str] = NONE
+    ) -> ClientResponse:
         """An answer of which only the head was read. Without a version: the engine's own.
 
         aiodocker's own streams take a cut for an end, and leave what they broke off open.
         """
         url = f"{self._streams.docker_host}/{path}"
-        response = await self._streams.session.request(method, url, params=query)
+        response = await self._streams.session.request(method, url, params=query, headers=headers)
         if response.status < 400:
             return response
         async with response:
@@ -262,25 +294,6 @@ async def _task_ids(response: ClientResponse) -> AsyncGenerator[str, None]:
     raise EngineAway("the engine's stream of events ended")
 
 
-def _labelled(**values: str) -> dict[str, list[str]]:
-    """The engine's filter for containers with all these of our labels."""
-    return {"label": [f"keelman.{name}={value}" for name, value in values.items()]}
-
-
 def _path(name: str) -> str:
     """A name as part of a path: nothing in it may lead elsewhere."""
     return quote(name, safe="/:@")
-
-
-def _client(
-    url: str, tls: ssl.SSLContext | None, timeout: ClientTimeout, connections: int
-) -> Docker:
-    """A client with a connector of our own, so that aiodocker looks at no environment."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "unix":
-        unix = UnixConnector(rest, limit=connections)
-        return Docker("unix://localhost", connector=unix, timeout=timeout)
-    if scheme in ("tcp", "http", "https"):
-        tcp = TCPConnector(limit=connections, ssl=tls or True)
-        return Docker(url, connector=tcp, timeout=timeout)
-    raise CannotStart(f"{url}: an engine is at unix://, tcp://, http:// or https://")

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import assert_never
+from typing import Any, assert_never
 
 from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
-from keelman.runtime import LogOptions, Row, container, marks
+from keelman.runtime import (
+    LogOptions,
+    Outlook,
+    Progress,
+    Row,
+    Tell,
+    container,
+    marks,
+    to_nobody,
+)
 from keelman.runtime.fake_container import Line, Program
 from keelman.runtime.fake_engine import FakeEngine
 from keelman.seen import (
@@ -27,9 +36,11 @@ from keelman.seen import (
     Signal,
     Start,
 )
-from keelman.task import Task
+from keelman.task import Spec, Task
 
 __all__ = ["FakeEngine", "FakeRuntime", "Program"]
+
+LAYER_BYTES = 40_000_000  # every image that can be pulled is one such layer
 
 
 class FakeRuntime:
@@ -56,12 +67,23 @@ class FakeRuntime:
     async def rebuild(self, container_id: str) -> Task | None:
         return await self._engine.ask("rebuild", lambda: self._rebuild(container_id))
 
+    async def outlook(self, spec: Spec) -> Outlook:
+        return await self._engine.ask("outlook", lambda: self._outlook(spec))
+
+    def _outlook(self, spec: Spec) -> Outlook:
+        asked = container.bound_ports(spec)
+        taken = (f"{number}/{protocol}" for _, number, protocol in asked)
+        held = self._engine.held()
+        return Outlook(image=self._image(spec), taken=tuple(port for port in taken if port in held))
+
+    def _image(self, spec: Spec) -> Missing | Present:
+        return Present() if container.tagged(spec.image) in self._engine.images else Missing()
+
     def _look(self, task: Task) -> Seen:
         mine = (self._worker, task.id)
         rows = [row for row in self._rows(task.container_id) if (row.worker, row.task_id) == mine]
         if not rows:
-            here = container.tagged(task.spec.image) in self._engine.images
-            return Seen(body=Absent(image=Present() if here else Missing()))
+            return Seen(body=Absent(image=self._image(task.spec)))
         *older, newest = marks.by_attempt(rows)
         one = self._engine.containers[newest.container_id]
         body = container.body_of(one.inspect(), self._engine.taken(one), task.container_id)
@@ -83,8 +105,18 @@ class FakeRuntime:
     async def do(self, task: Task, action: Action) -> None:
         await self._engine.ask(type(action).__name__.lower(), lambda: self._do(task, action))
 
-    async def pull(self, image: str) -> None:
+    async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
+        start = self._engine.exec_start
+        return await self._engine.ask("exec_start", lambda: start(container_id, command))
+
+    async def exec_code(self, exec_id: str) -> int | None:
+        return await self._engine.ask("exec_code", lambda: self._engine.exec_code(exec_id))
+
+    async def pull(self, image: str, tell: Tell = to_nobody) -> None:
+        tell(Progress(layers=1, bytes_total=LAYER_BYTES))
         await self._engine.ask("pull", lambda: self._engine.pull(image))
+        whole = LAYER_BYTES
+        tell(Progress(layers=1, layers_done=1, bytes_done=whole, bytes_total=whole))
 
     def _do(self, task: Task, action: Action) -> None:
         match action:
@@ -103,13 +135,16 @@ class FakeRuntime:
             case _:
                 assert_never(action)
 
+    def create_body(self, task: Task, attempt: int) -> dict[str, Any]:
+        return container.create_body(self._worker, task, attempt)
+
     def _create(self, task: Task, attempt: int) -> None:
         if container.tagged(task.spec.image) not in self._engine.images:
             raise ImageNotFound(f"no such image: {task.spec.image}")
         name = marks.container_name(self._worker, task.id, attempt)
         there = self._engine.find(name)
         if there is None:
-            self._engine.add(name, container.create_body(self._worker, task, attempt))
+            self._engine.add(name, self.create_body(task, attempt))
             return
         mark = marks.owner_of(there.inspect())
         if mark is None or not mark.is_of(self._worker, task.id):

@@ -36,8 +36,8 @@ class FakeEngine:
 
     `images` are here, `registry` has those that can be pulled, a pull of the `spoilt` fails with
     their error; `held_ports` (`8080/tcp`) belong to others on the machine. `latency` is in seconds
-    by verb: look, rows, rebuild, identity, create, start, signal, kill, remove, pull, logs and
-    changes.
+    by verb: look, outlook, rows, rebuild, identity, create, start, signal, kill, remove, pull, logs
+    and changes.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class FakeEngine:
         self.held_ports: set[str] = set()
         self.latency: dict[str, float] = {}
         self.events: list[tuple[str, str]] = []  # worker and task of every move
+        self.exec_codes: dict[tuple[str, ...], int | None] = {}
+        self.execs: list[tuple[str, ...]] = []
         self.outages = 0
         self.is_down = False
         self._numbers = count(1)
@@ -111,6 +113,17 @@ class FakeEngine:
     def stranger(self, name: str) -> str:
         """A container that no label claims; its id."""
         return self.add(name, {}).id
+
+    def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
+        """`exec_codes` says what a command in a container ends with: 0 when it says nothing."""
+        one = self.containers.get(container_id)
+        if one is None or one.state["Status"] != "running":
+            raise EngineRefused(f"container {container_id} is not running")
+        self.execs.append(command)
+        return str(len(self.execs) - 1)
+
+    def exec_code(self, exec_id: str) -> int | None:
+        return self.exec_codes.get(self.execs[int(exec_id)], 0)
 
     # -- being asked -----------------------------------------------------------------------------
 
@@ -207,7 +220,7 @@ class FakeEngine:
         """Which of the host ports that it wants somebody else holds."""
         if one.program.refuse is not None and one.program.refuse.reason is Reason.PORT_TAKEN:
             return ["a port"]
-        return [port for port in _host_ports(one.wanted_ports) if port in self._held(but=one)]
+        return [port for port in _host_ports(one.wanted_ports) if port in self.held(but=one)]
 
     def _refusal(self, one: FakeContainer) -> Refused | None:
         if one.program.refuse is not None:
@@ -216,14 +229,15 @@ class FakeEngine:
             return Refused(reason=Reason.PORT_TAKEN, message=f"{', '.join(taken)} is in use")
         return None
 
-    def _held(self, but: FakeContainer | None = None) -> set[str]:
+    def held(self, but: FakeContainer | None = None) -> set[str]:
+        """The host ports that are in use, as `8080/tcp`."""
         running = [one for one in self.containers.values() if one is not but]
         return self.held_ports.union(*(_host_ports(one.ports) for one in running))
 
     def _published(self, one: FakeContainer) -> Ports:
         """Its ports with the engine's choice where it has no wish."""
         published: Ports = {}
-        held = self._held() | set(_host_ports(one.wanted_ports))
+        held = self.held() | set(_host_ports(one.wanted_ports))
         for port, wanted in one.wanted_ports.items():
             protocol = port.rpartition("/")[2]
             free = (str(n) for n in count(FIRST_FREE_PORT) if f"{n}/{protocol}" not in held)

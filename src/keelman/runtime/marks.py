@@ -25,6 +25,11 @@ SPEC_LABEL = "keelman.spec"
 SPEC_HASH_LABEL = "keelman.spec-hash"
 
 
+def filter_for(**values: str) -> dict[str, list[str]]:
+    """The engine's filter for containers with all these of our labels: worker, task."""
+    return {"label": [f"keelman.{name}={value}" for name, value in values.items()]}
+
+
 def container_name(worker: str, task_id: str, attempt: int) -> str:
     """The name of the container of one attempt."""
     return f"keelman-{worker}-{task_id}-{attempt}"

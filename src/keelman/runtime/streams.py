@@ -5,10 +5,13 @@ Errors of the connection come out as they are: `docker` translates them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import ClientResponse
 
+from keelman.errors import EngineFailed
 from keelman.runtime import LogOptions, frames
 from keelman.runtime.frames import Frame
 
@@ -20,6 +23,19 @@ async def lines(response: ClientResponse) -> AsyncIterator[bytes]:
         *whole, rest = (rest + received).split(b"\n")
         for line in whole:
             yield line
+
+
+@asynccontextmanager
+async def patience(words: str, seconds: float) -> AsyncIterator[Callable[[], None]]:
+    """Gives up when the function it gives was not called for so long. Raises: EngineFailed."""
+    loop, limit = asyncio.get_running_loop(), asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield lambda: limit.reschedule(loop.time() + seconds)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise EngineFailed(f"{words} said nothing for {seconds:g} s") from error
 
 
 async def output(response: ClientResponse) -> AsyncIterator[Frame]:

@@ -72,8 +72,16 @@ class Event(Told, frozen=True):
     actor: Actor = Actor()
 
 
-class Progress(Told, frozen=True):
-    error: str = msgspec.field(default="", name="error")
+class PullDetail(Struct, frozen=True):
+    current: int = 0
+    total: int = 0
+
+
+class PullLine(Struct, frozen=True, rename="camel"):
+    status: str = ""
+    id: str = ""
+    progress_detail: PullDetail | None = None
+    error: str = ""
 
 
 class Problem(Told, frozen=True):

@@ -6,45 +6,51 @@ becomes a response in `api`.
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from aiohttp.web import Request, Response, StreamResponse
 
-from keelman import params, wire
-from keelman.api import Route, json_response, query, read_json, send_json
+from keelman import errors, listing, machine, openapi, params, wire
+from keelman.api import Handler, json_response, read_json, send_json
 from keelman.errors import BadField
+from keelman.routes import Answer, Parameter, Route
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
-from keelman.worker import logs, sse, waiting
+from keelman.worker import logs, metrics, sse, stats, waiting
+from keelman.worker.levels import Levels
+from keelman.worker.trial import trial
 from keelman.worker.worker import Worker
 
 
 async def start_task(request: Request, worker: Worker) -> Response:
-    """Put a TaskEvent on the queue."""
-    query(request)
+    """Put a TaskEvent on the queue, or tell what would come of it."""
+    if params.flag(request.query, "dry_run"):
+        event = wire.read_event(await read_json(request))
+        return json_response(wire.encode_value(await trial(worker, event)))
     event = wire.decode_event(await read_json(request))
     return json_response(await worker.add_task(event), status=201)
 
 
 async def get_tasks(request: Request, worker: Worker) -> StreamResponse:
-    """List all tasks."""
-    query(request)
-    listed = worker.get_tasks()
+    """List tasks: all, some, or a page of them."""
+    labels = request.query.getall("label", [])
+    listed = worker.get_tasks(listing.Listing.of(request.query, labels))
     last = f"{worker.db.log_id}:{listed.seq}"
     return await send_json(request, listed.body, headers={"Last-Event-ID": last})
 
 
 async def get_task(request: Request, worker: Worker) -> Response:
     """Show one task, at once or when it runs or has ended."""
-    wait = waiting.Wait.of(query(request, "wait", "timeout"))
+    wait = waiting.Wait.of(request.query)
     task = await waiting.until(worker, task_id(request), wait)
     return json_response(wire.encode_task(task))
 
 
 async def stop_task(request: Request, worker: Worker) -> Response:
     """Put "stop" on the queue."""
-    asked = query(request, "generation")
-    generation = params.integer(asked, "generation", most=INT64_MAX) or 0
+    generation = params.integer(request.query, "generation", most=INT64_MAX) or 0
     stop = TaskEvent(
         id=None, state=State.COMPLETED, task_id=task_id(request), generation=generation
     )
@@ -54,21 +60,31 @@ async def stop_task(request: Request, worker: Worker) -> Response:
 
 async def get_logs(request: Request, worker: Worker) -> StreamResponse:
     """Stream a task's output as text."""
-    asked = logs.LogRequest.of(query(request, *logs.PARAMETERS))
+    asked = logs.LogRequest.of(request.query)
     return await logs.send_logs(request, worker, task_id(request), asked)
 
 
 async def get_transitions(request: Request, worker: Worker) -> Response:
     """List a task's Transitions."""
-    query(request)
     moves = worker.db.history(worker.get_task(task_id(request)).id)
     return json_response(wire.encode_list([wire.encode_transition(move) for move in moves]))
 
 
 async def get_events(request: Request, worker: Worker) -> StreamResponse:
     """Stream Transitions as Server-Sent Events."""
-    asked = query(request, "since").get("since")
-    return await sse.send_events(request, worker, request.headers.get("Last-Event-ID") or asked)
+    last_id = request.headers.get("Last-Event-ID") or request.query.get("since")
+    return await sse.send_events(request, worker, last_id)
+
+
+async def get_stats(_request: Request, worker: Worker) -> Response:
+    """Tell what the machine has and does, as a Cube manager decodes it."""
+    return json_response(msgspec.json.encode(await stats.stats(worker)))
+
+
+async def get_metrics(_request: Request, worker: Worker) -> Response:
+    """Tell the worker's figures in Prometheus' text format."""
+    body = worker.metrics.text(Levels(worker))
+    return Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def livez(_request: Request, _worker: Worker) -> Response:
@@ -82,17 +98,134 @@ async def readyz(_request: Request, worker: Worker) -> Response:
     return json_response(b'{"Status":"ok"}')
 
 
-ROUTES: tuple[Route[Worker], ...] = (
-    Route("POST", "/tasks", start_task),
-    Route("GET", "/tasks", get_tasks),
-    Route("GET", "/tasks/{taskID}", get_task),
-    Route("DELETE", "/tasks/{taskID}", stop_task),
-    Route("GET", "/tasks/{taskID}/logs", get_logs),
-    Route("GET", "/tasks/{taskID}/transitions", get_transitions),
-    Route("GET", "/events", get_events),
-    Route("GET", "/livez", livez),
-    Route("GET", "/readyz", readyz),
+async def get_openapi(_request: Request, _worker: Worker) -> Response:
+    """Tell this contract, in OpenAPI."""
+    return json_response(CONTRACT)
+
+
+WELL = Answer(200, "it is", wire.StatusReport)
+DRY_RUN = Parameter(
+    "dry_run",
+    "record nothing; answer what would come of it",
+    {"enum": ["0", "1", "false", "true"]},
 )
+GENERATION = Parameter(
+    "generation",
+    "stop only a copy that is not newer; 0 is any",
+    {"type": "integer", "minimum": 0, "maximum": INT64_MAX},
+)
+
+ROUTES: tuple[Route[Handler[Worker]], ...] = (
+    Route(
+        "POST",
+        "/tasks",
+        start_task,
+        (
+            Answer(201, "the Task; the wish is on disk", wire.TaskReport),
+            Answer(200, "what would come of it", wire.DryRunReport),
+        ),
+        parameters=(DRY_RUN,),
+        sent=wire.TaskEventIn,
+        refusals=(
+            *(errors.Malformed, errors.BadField, errors.NotSupported, errors.Forbidden),
+            *(errors.UnknownTask, errors.RequestTimeout, errors.EventReused, errors.SpecChanged),
+            *(errors.Stopping, errors.TaskCompleted, errors.TaskEnded, errors.StaleGeneration),
+            *(errors.TooLarge, errors.NotJson, errors.CannotRecord, errors.EngineUnavailable),
+        ),
+    ),
+    Route(
+        "GET",
+        "/tasks",
+        get_tasks,
+        (
+            Answer(
+                200,
+                "Tasks, in the order in which they were first asked for",
+                list[wire.TaskReport],
+                headers={"Last-Event-ID": "as of which Transition the list is"},
+            ),
+        ),
+        parameters=listing.PARAMETERS,
+        refusals=(errors.BadField, errors.TaskGone, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/tasks/{taskID}",
+        get_task,
+        (Answer(200, "the Task", wire.TaskReport),),
+        parameters=waiting.PARAMETERS,
+        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
+    ),
+    Route(
+        "DELETE",
+        "/tasks/{taskID}",
+        stop_task,
+        (Answer(204, "the stop is on disk, or the task has ended"),),
+        parameters=(GENERATION,),
+        refusals=(
+            *(errors.BadField, errors.UnknownTask, errors.StaleGeneration),
+            errors.CannotRecord,
+        ),
+    ),
+    Route(
+        "GET",
+        "/tasks/{taskID}/logs",
+        get_logs,
+        (Answer(200, "its output, as it was written", media="text/plain"),),
+        parameters=logs.PARAMETERS,
+        refusals=(
+            *(errors.BadField, errors.UnknownTask, errors.ContainerGone, errors.EngineError),
+            *(errors.EngineAway, errors.CannotRecord),
+        ),
+    ),
+    Route(
+        "GET",
+        "/tasks/{taskID}/transitions",
+        get_transitions,
+        (Answer(200, "its Transitions, oldest first", list[wire.TransitionReport]),),
+        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/events",
+        get_events,
+        (Answer(200, "Server-Sent Events, without end", media="text/event-stream"),),
+        parameters=sse.PARAMETERS,
+        refusals=(errors.BadField, errors.EventsGone, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/stats",
+        get_stats,
+        (Answer(200, "the machine, and what its tasks asked for", machine.Stats),),
+        refusals=(errors.BadField, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        get_metrics,
+        (Answer(200, "figures, in Prometheus' text format", media="text/plain"),),
+        refusals=(errors.BadField,),
+    ),
+    Route("GET", "/livez", livez, (WELL,), parameters=None),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        (WELL,),
+        parameters=None,
+        refusals=(errors.EngineUnavailable, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/openapi.json",
+        get_openapi,
+        (Answer(200, "an OpenAPI document", dict[str, Any]),),
+        refusals=(errors.BadField,),
+    ),
+)
+
+CONTRACT = openapi.encoded(ROUTES)
 
 
 def task_id(request: Request) -> str:

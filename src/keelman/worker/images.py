@@ -1,31 +1,43 @@
 """Pulls: detached, one at a time per image, a few at once.
 
-No lane waits for a pull: it is told Pulling, and woken when the pull is over. A failure is kept
+No lane waits for a pull: it is told Pulling, and woken when the pull is over. How it ended is kept
 with its time until the next pull of that image, so that every task that waited learns of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 
 import structlog
+from msgspec import Struct
 
 from keelman.errors import EngineAway, EngineError, ImageNotFound
-from keelman.policy import LONGEST_WAIT_SECONDS
-from keelman.runtime import Runtime
-from keelman.seen import Image, Missing, Pulling, Unavailable
+from keelman.policy import LONGEST_WAIT_SECONDS, pulls_anew
+from keelman.runtime import Progress, Runtime
+from keelman.seen import Image, Missing, Present, Pulled, Pulling, Unavailable
+from keelman.task import Reason, State, Task
 
 log = structlog.get_logger(__name__)
 
 PULLS_MOST = 3
 AWAY_SECONDS = 2.0
 KEPT = 2 * LONGEST_WAIT_SECONDS  # by then whoever waited has looked
+MEGABYTE = 1_000_000
+
+
+class UnderWay(Struct, kw_only=True):
+    """A pull from when it is wanted until it is over; its progress is None before its turn."""
+
+    waiting: set[str]
+    progress: Progress | None = None
+
+    def tell(self, progress: Progress) -> None:
+        self.progress = progress
 
 
 class Images:
-    """The pulls that are under way, and how the last ones failed."""
+    """The pulls that are under way, and how the last ones ended."""
 
     def __init__(
         self, runtime: Runtime, clock: Callable[[], float], wake: Callable[[str], None]
@@ -34,23 +46,39 @@ class Images:
         self._clock = clock
         self._wake = wake
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
-        self._waiting: defaultdict[str, set[str]] = defaultdict(set)
-        self._failed: dict[str, Unavailable] = {}
+        self._under_way: dict[str, UnderWay] = {}
+        self._ended: dict[str, Unavailable | Pulled] = {}
 
-    def state(self, image: str, task_id: str, found: Image) -> Image:
-        """What the engine says of an image, with what is known here of its pull."""
-        if not isinstance(found, Missing):
-            return found
-        if image in self._waiting:
-            self._waiting[image].add(task_id)
-            return Pulling()
-        return self._failed.get(image, found)
+    def state(self, task: Task, found: Image) -> Image:
+        """What the engine says of a task's image, with what is known here of its pulls."""
+        image = task.spec.image
+        pull = self._under_way.get(image)
+        if pull is not None and (isinstance(found, Missing) or pulls_anew(task)):
+            pull.waiting.add(task.id)
+        known = Pulling() if pull is not None else self._ended.get(image)
+        if isinstance(found, Present):
+            return Present(pull=known)
+        return found if known is None or isinstance(known, Pulled) else known
+
+    def shown(self, task: Task) -> Task:
+        """The task with what it waits for; not on record, for it changes by the moment."""
+        pull = self._under_way.get(task.spec.image)
+        if pull is None or task.id not in pull.waiting or task.state is not State.SCHEDULED:
+            return task
+        words = words_of(task.spec.image, pull.progress)
+        return task.but(reason=Reason.PULLING, message=words)
 
     def pull(self, image: str, task_id: str) -> None:
         """Have an image pulled; the task is woken when that is over."""
-        if image not in self._waiting:
+        if image not in self._under_way:
+            self._under_way[image] = UnderWay(waiting=set())
             self._wanted.put_nowait(image)
-        self._waiting[image].add(task_id)
+        self._under_way[image].waiting.add(task_id)
+
+    @property
+    def waiting(self) -> int:
+        """How many images have a pull that is not over."""
+        return len(self._under_way)
 
     async def run(self) -> None:
         """Pull until cancelled."""
@@ -61,20 +89,40 @@ class Images:
     async def _puller(self) -> None:
         while True:
             image = await self._wanted.get()
-            await self._pull(image)
-            for task_id in self._waiting.pop(image):
+            await self._pull(image, self._under_way[image])
+            for task_id in self._under_way.pop(image).waiting:
                 self._wake(task_id)
 
-    async def _pull(self, image: str) -> None:
-        self._failed.pop(image, None)
+    async def _pull(self, image: str, pull: UnderWay) -> None:
+        began = self._clock()
+        self._ended.pop(image, None)
+        pull.tell(Progress())
         log.info("pull", image=image)
         try:
-            await self._runtime.pull(image)
+            await self._runtime.pull(image, pull.tell)
         except EngineAway:  # says nothing of the image: it is looked for again
             await asyncio.sleep(AWAY_SECONDS)
         except EngineError as error:
             log.warning("pull failed", image=image, error=error.message)
             final = isinstance(error, ImageNotFound)
-            now = self._clock()
-            self._failed = {name: one for name, one in self._failed.items() if now - one.at < KEPT}
-            self._failed[image] = Unavailable(at=now, final=final, message=error.message)
+            self._keep(image, Unavailable(at=self._clock(), final=final, message=error.message))
+        else:
+            self._keep(image, Pulled(at=began))
+
+    def _keep(self, image: str, end: Unavailable | Pulled) -> None:
+        oldest = self._clock() - KEPT
+        self._ended = {name: one for name, one in self._ended.items() if one.at > oldest}
+        self._ended[image] = end
+
+
+def words_of(image: str, progress: Progress | None) -> str:
+    """How far a pull is, for people."""
+    if progress is None:
+        return f"pulling {image}: other pulls are before it"
+    if not progress.layers:
+        return f"pulling {image}"
+    words = f"pulling {image}: {progress.layers_done} of {progress.layers} layers"
+    if not progress.bytes_total:
+        return words
+    done, total = progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE
+    return f"{words}, {done:.1f} of {total:.1f} MB"

@@ -29,6 +29,11 @@ class Lanes:
         self._group: asyncio.TaskGroup | None = None
         self._early: list[str] = []
 
+    @property
+    def active(self) -> int:
+        """How many lanes run."""
+        return len(self._woken)
+
     async def run(self) -> None:
         """Run lanes until cancelled; from then on nothing starts any more."""
         async with asyncio.TaskGroup() as group:

@@ -18,13 +18,36 @@ from msgspec import Struct
 from keelman import params
 from keelman.api import send, streaming
 from keelman.errors import BadField, ContainerGone, EngineAway, UnknownTask
+from keelman.routes import Parameter
 from keelman.runtime import LogOptions
 from keelman.task import State, Task
 from keelman.values import INT64_MAX
 from keelman.worker.worker import Worker
 
 FIRST_ANSWER_SECONDS = 10.0
-PARAMETERS = ("follow", "tail", "since", "stream", "attempt")
+TAIL_MOST = 1_000_000
+SINCE_MOST = 1e11
+PARAMETERS = (
+    Parameter(
+        "follow",
+        "go on across restarts until the task has ended",
+        {"enum": ["0", "1", "false", "true"]},
+    ),
+    Parameter(
+        "tail", "only the last lines", {"type": "integer", "minimum": 0, "maximum": TAIL_MOST}
+    ),
+    Parameter(
+        "since",
+        "only what was written since then, seconds since the epoch",
+        {"type": "number", "minimum": 0, "maximum": SINCE_MOST},
+    ),
+    Parameter("stream", "which of its streams", {"enum": ["stdout", "stderr", "both"]}),
+    Parameter(
+        "attempt",
+        "which container of the task",
+        {"type": "integer", "minimum": 1, "maximum": INT64_MAX},
+    ),
+)
 
 
 class LogRequest(Struct, frozen=True, kw_only=True):
@@ -42,8 +65,8 @@ class LogRequest(Struct, frozen=True, kw_only=True):
             raise BadField("attempt: attempts are counted from 1")
         options = LogOptions(
             follow=params.flag(asked, "follow"),
-            tail=params.integer(asked, "tail", most=1_000_000),
-            since=params.seconds(asked, "since", most=1e11) or 0.0,
+            tail=params.integer(asked, "tail", most=TAIL_MOST),
+            since=params.seconds(asked, "since", most=SINCE_MOST) or 0.0,
             stream=stream or "both",  # type: ignore[arg-type]  # one of the allowed words
         )
         return cls(options=options, attempt=attempt)

@@ -6,21 +6,27 @@ container is made, since a link may have been changed meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
 
 from keelman.task import Spec
 
 
-def refused(spec: Spec, allowed: tuple[str, ...]) -> str | None:
-    """Why a spec's mounts are refused, in words; None when they are not."""
+async def refused(spec: Spec, allowed: tuple[str, ...]) -> list[str]:
+    """`refusals`, on a thread: a path on a dead network mount may hang."""
+    return await asyncio.to_thread(list, refusals(spec, allowed)) if spec.mounts else []
+
+
+def refusals(spec: Spec, allowed: tuple[str, ...]) -> Iterator[str]:
+    """Why mounts of a spec are refused, each in words."""
     for mount in spec.mounts:
         real = os.path.realpath(mount.source)
         if not any(_below(real, os.path.realpath(root)) for root in allowed):
-            return (
+            yield (
                 f"Task.Mounts.Source: {mount.source} is not below a path that this worker allows;"
                 " its operator can allow one with --allow-mount"
             )
-    return None
 
 
 def _below(path: str, root: str) -> bool:

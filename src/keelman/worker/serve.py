@@ -25,9 +25,11 @@ from keelman.api import Api
 from keelman.db import Db
 from keelman.errors import CannotStart
 from keelman.runtime.docker import DockerRuntime
+from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store, lock_file
 from keelman.worker import own_log
 from keelman.worker.handlers import ROUTES
+from keelman.worker.metrics import Metrics
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
 
@@ -46,6 +48,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     port: int = 5556
     docker_host: str | None = None
     docker_certs: Path | None = None
+    docker_config: Path | None = None
     allow_mount: tuple[str, ...] = ()
     start_slots: int = 4
     keep_ended_hours: float = 24.0
@@ -74,15 +77,24 @@ async def serve(
     _check_name(options.name)
     tls = engine_tls(options.docker_certs) if options.docker_certs else None
     async with AsyncExitStack() as undo:
-        store = Store(options.data_dir, new_id)
+        metrics = Metrics(clock)
+        store = Store(options.data_dir, new_id, metrics.committed)
         undo.callback(store.close)
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
-        runtime = DockerRuntime(options.name, options.docker_host, tls=tls)
-        undo.push_async_callback(runtime.close)
-        worker = Worker(store=store, runtime=runtime, clock=clock, limits=options.limits)
+        engine = DockerRuntime(
+            options.name, options.docker_host, tls=tls, config=options.docker_config
+        )
+        undo.push_async_callback(engine.close)
+        worker = Worker(
+            store=store,
+            runtime=MeasuredRuntime(engine, clock, metrics.called),
+            clock=clock,
+            limits=options.limits,
+            metrics=metrics,
+        )
         await _own(worker.db, options.name)
-        api = Api(options.host, options.port, worker, ROUTES)
+        api = Api(options.host, options.port, worker, ROUTES, metrics.measure)
         api.bind()
         await _run(worker, api, options)
 

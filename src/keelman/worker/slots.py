@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from keelman.moves import Step
+from keelman.seen import Create, Seen, Start
+from keelman.task import State
+
 
 class Slots:
     """`count` start slots; `wake(id)` is called for a waiting task when one is free."""
@@ -18,9 +22,28 @@ class Slots:
         self._held: set[str] = set()
         self._waiting: dict[str, None] = {}
 
+    @property
+    def held(self) -> int:
+        """How many tasks are on their way up."""
+        return len(self._held)
+
+    @property
+    def waiting(self) -> int:
+        """How many would be if they could."""
+        return len(self._waiting)
+
     def free(self, task_id: str) -> bool:
         """Whether the task may start something: it holds a slot, or one is free."""
         return task_id in self._held or len(self._held) < self._count
+
+    def settle(self, step: Step, seen: Seen) -> None:
+        """Hold a slot while the task is on its way up, wait for one, or leave it to others."""
+        if isinstance(step.action, Create | Start):
+            self.take(step.task.id)
+        elif step.action is None and not seen.slot and step.task.state is State.SCHEDULED:
+            self.wait(step.task.id)
+        else:
+            self.leave(step.task.id)
 
     def take(self, task_id: str) -> None:
         """The task is on its way up."""

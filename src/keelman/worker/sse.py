@@ -14,10 +14,16 @@ from keelman import params
 from keelman.api import send, streaming
 from keelman.errors import EventsGone
 from keelman.events import Entry
+from keelman.routes import Parameter
 from keelman.values import INT64_MAX
 from keelman.worker.worker import Worker
 
 COMMENT_SECONDS = 15.0
+_SEEN = {"type": "string", "pattern": "^([^:]*:)*[0-9]+$"}
+PARAMETERS = (
+    Parameter("since", "the last event seen, `<log id>:<Seq>` or a bare `Seq`", _SEEN),
+    Parameter("Last-Event-ID", "the same; it wins over `since`", _SEEN, place="header"),
+)
 
 
 async def send_events(request: Request, worker: Worker, last_id: str | None) -> StreamResponse:
@@ -27,7 +33,11 @@ async def send_events(request: Request, worker: Worker, last_id: str | None) -> 
     response.content_type = "text/event-stream"
     async with streaming(request, response):
         await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
-        await _pump(response, worker, seq)
+        worker.metrics.listening(1)
+        try:
+            await _pump(response, worker, seq)
+        finally:
+            worker.metrics.listening(-1)
     return response
 
 

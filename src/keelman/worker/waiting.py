@@ -10,11 +10,20 @@ from typing import Self
 from msgspec import Struct
 
 from keelman import params
+from keelman.routes import Parameter
 from keelman.task import State, Task
 from keelman.worker.worker import Worker
 
 TIMEOUT_SECONDS = 30.0
 TIMEOUT_MOST_SECONDS = 3600.0
+PARAMETERS = (
+    Parameter("wait", "answer when it runs or has ended", {"enum": ["running", "ended"]}),
+    Parameter(
+        "timeout",
+        f"seconds to wait at most; without it {TIMEOUT_SECONDS:g}",
+        {"type": "number", "minimum": 0, "maximum": TIMEOUT_MOST_SECONDS},
+    ),
+)
 
 
 class Wait(Struct, frozen=True, kw_only=True):

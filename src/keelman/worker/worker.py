@@ -23,20 +23,24 @@ from keelman.errors import (
     EngineError,
     EngineUnavailable,
     Forbidden,
+    KeelmanError,
     NotAllowedHere,
     UnknownTask,
 )
 from keelman.events import Events
+from keelman.listing import Listing
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
 from keelman.runtime import Runtime
-from keelman.seen import Absent, Action, Create, Pull, Seen, Start, Unknown
+from keelman.seen import Absent, Action, Body, Create, Pull, Running, Seen, Unknown
 from keelman.store import Store
-from keelman.task import Reason, Spec, State, Task, TaskEvent, Transition, new_task
-from keelman.worker import last_words, mounts
+from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
+from keelman.worker import last_words, mounts, telling
 from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.lanes import Lanes
+from keelman.worker.metrics import Metrics
+from keelman.worker.probes import Probes
 from keelman.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -58,17 +62,26 @@ class Worker:
     """The node agent of one machine."""
 
     def __init__(
-        self, *, store: Store, runtime: Runtime, clock: Callable[[], float], limits: Limits
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        clock: Callable[[], float],
+        limits: Limits,
+        metrics: Metrics | None = None,
     ) -> None:
+        self.directory = store.directory
         self.queue = Queue(store)
         self.db = Db(store)
         self.events = Events(self.db)
         self.runtime = runtime
         self.clock = clock
         self.limits = limits
+        self.metrics = metrics or Metrics(clock)
         self.lanes = Lanes(self.run_task_safely, clock)
         self.adoption = Adoption(runtime, self.db, self.lanes.wake)
         self.images = Images(runtime, clock, self.lanes.wake)
+        self.probes = Probes(runtime, clock, self.lanes.wake)
         self.slots = Slots(limits.start_slots, self.lanes.wake)
         self.engine_trouble = "the engine was not reached yet"
         self._expired: set[str] = set()
@@ -81,41 +94,40 @@ class Worker:
 
         Raises: Conflict and its kin, Forbidden (a mount), CannotRecord, EngineUnavailable.
         """
-        if event.spec is not None and not self.queue.has_seen(event):
-            self._must_know_its_engine()
-            if (words := await self._refused_mount(event.spec)) is not None:
-                raise Forbidden(words)
+        if against := await self.against(event):
+            raise against[0]
         admitted = await self.queue.put(event, self.clock(), self._admitted)
         return admitted.answer
 
-    def _must_know_its_engine(self) -> None:
-        """A new Db takes no task before it saw what its engine may still hold under that ID."""
-        if self.db.engine_id() is None:
-            raise EngineUnavailable(f"no engine was ever reached: {self.engine_trouble}")
+    async def against(self, event: TaskEvent) -> list[KeelmanError]:
+        """What this machine has against an event, but for what is on record.
 
-    async def _refused_mount(self, spec: Spec) -> str | None:
-        """Why a mount is refused. On a thread: a path on a dead network mount may hang."""
-        if not spec.mounts:
-            return None
-        return await asyncio.to_thread(mounts.refused, spec, self.limits.allowed_mounts)
+        A new Db takes no task before it saw what its engine may still hold under that ID.
+        """
+        if event.spec is None or self.queue.has_seen(event):
+            return []
+        words = f"no engine was ever reached: {self.engine_trouble}"
+        unmet = [] if self.db.engine_id() else [EngineUnavailable(words)]
+        refused = await mounts.refused(event.spec, self.limits.allowed_mounts)
+        return [*unmet, *map(Forbidden, refused)]
 
     def _admitted(self, admitted: Admitted) -> None:
         wish = admitted.wish
         if wish is None:
             return
         self.lanes.wake(wish.task_id)
-        log.info("wish", task=wish.task_id, wants=wish.wants.name, seq=wish.seq)
+        telling.accepted(wish, self.metrics)
 
-    def get_tasks(self) -> Listed:
-        """Every task, oldest first, as JSON."""
-        return self.db.listed()
+    def get_tasks(self, asked: Listing) -> Listed:
+        """The tasks that are asked for, oldest first, as JSON. Raises: TaskGone."""
+        return self.db.listed(asked)
 
     def get_task(self, task_id: str) -> Task:
-        """One task. Raises: UnknownTask."""
+        """One task, with the progress of a pull it waits for. Raises: UnknownTask."""
         task = self.db.shown(task_id)
         if task is None:
             raise UnknownTask(f"there is no task {task_id}")
-        return task
+        return self.images.shown(task)
 
     async def check_ready(self) -> None:
         """Raises: EngineUnavailable, CannotRecord."""
@@ -161,6 +173,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.lanes.run(), name="lanes")
             group.create_task(self.images.run(), name="pulls")
+            group.create_task(self.probes.run(), name="probes")
 
     async def run_task(self, task_id: str) -> float | None:
         """One step for one task; answers when to look again (`Lanes`)."""
@@ -173,7 +186,7 @@ class Worker:
         step = reconcile.step(wish, task, seen, self.clock())
         if step.forget:
             return await self.forget(step.task)
-        self.settle_slot(step, seen)  # before any await: the slot that was seen free is still free
+        self.slots.settle(step, seen)  # before any await: the slot that was seen free is still free
         await self.record(task, step)
         if step.action is not None:
             return await self.act(step.task, step.action)
@@ -194,6 +207,7 @@ class Worker:
     async def park(self, task_id: str, error: Exception) -> float:
         """Leave a task alone for a while after an error that is a bug, and say so."""
         self._mishaps[task_id] += 1
+        self.metrics.stumbled()
         log.error("internal_error", task=task_id, times=self._mishaps[task_id], exc_info=error)
         self.slots.leave(task_id)
         with contextlib.suppress(Exception):  # its record may be the very thing that is broken
@@ -216,15 +230,21 @@ class Worker:
                 await self.check_engine()
         except EngineError as error:
             return Seen(body=Unknown(why=error.message))
-        body = seen.body
-        if isinstance(body, Absent):
-            body = Absent(image=self.images.state(task.spec.image, task.id, body.image))
         return Seen(
-            body=body,
+            body=self._with_what_is_known(task, seen.body),
             others=seen.others,
             slot=self.slots.free(task.id),
             expired=task.id in self._expired,
         )
+
+    def _with_what_is_known(self, task: Task, body: Body) -> Body:
+        """What the engine says of a container, with what the worker knows: pulls and health."""
+        if isinstance(body, Running):
+            return self.probes.seen(task, body)
+        self.probes.drop(task.id)
+        if isinstance(body, Absent):
+            return Absent(image=self.images.state(task, body.image))
+        return body
 
     async def record(self, before: Task, step: Step) -> None:
         """Make a step durable, then tell of it."""
@@ -239,26 +259,7 @@ class Worker:
             return
         if not move.to.ended:  # it lives again
             self._expired.discard(move.task_id)
-        self.events.publish(move)
-        log.info(
-            "transition",
-            task=move.task_id,
-            seq=move.seq,
-            before=move.from_.name,
-            after=move.to.name,
-            reason=str(move.reason),
-            attempt=move.attempt,
-            exit_code=move.exit_code,
-        )
-
-    def settle_slot(self, step: Step, seen: Seen) -> None:
-        """Hold a start slot while on the way up, wait for one, or leave it to others."""
-        if isinstance(step.action, Create | Start):
-            self.slots.take(step.task.id)
-        elif step.action is None and not seen.slot and step.task.state is State.SCHEDULED:
-            self.slots.wait(step.task.id)
-        else:
-            self.slots.leave(step.task.id)
+        telling.moved(move, self.events, self.metrics)
 
     async def act(self, task: Task, action: Action) -> float:
         """Carry an action out, record what it leaves behind, and answer when to look again."""
@@ -276,8 +277,8 @@ class Worker:
         match action:
             case Pull(image=image):
                 self.images.pull(image, task.id)
-            case Create() if (words := await self._refused_mount(task.spec)) is not None:
-                raise NotAllowedHere(words)
+            case Create() if words := await mounts.refused(task.spec, self.limits.allowed_mounts):
+                raise NotAllowedHere(words[0])
             case _:
                 await self.runtime.do(task, action)
 

@@ -1,0 +1,58 @@
+"""`keelman stats`: the worker's machine, and what its tasks asked of it."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.table import Table
+
+from keelman.cli import show
+from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json
+from keelman.client import Client
+from keelman.machine import Resources, Stats
+
+_KB = 1024
+_SIGNS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
+
+
+async def stats(*, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
+    """Show the worker's machine: what it has, what is in use, what its live tasks asked for."""
+    async with Client(addr) as client:
+        told = await client.stats()
+    if json:
+        show.json(msgspec.to_builtins(told))
+    else:
+        show.put(table(told))
+        show.put(f"{told.task_count} live {'task' if told.task_count == 1 else 'tasks'}")
+
+
+def table(told: Stats) -> Table:
+    """What there is of each; LEFT is what no live task has asked for."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("")
+    for head in ("TOTAL", "IN USE", "ASKED FOR", "LEFT"):
+        shown.add_column(head, justify="right")
+    has, asked, left = map(_cells, (told.capacity, told.asked, told.left))
+    for name, used, *cells in zip(_NAMES, _in_use(told), has, asked, left, strict=True):
+        shown.add_row(name, cells[0], used, *cells[1:])
+    return shown
+
+
+_NAMES = ("cores", "memory", "disk")
+
+
+def _cells(resources: Resources) -> tuple[str, str, str]:
+    return f"{resources.cpu:g}", size(resources.memory), size(resources.disk)
+
+
+def _in_use(told: Stats) -> tuple[str, str, str]:
+    """The load is what the cores are asked for by all that runs, whoever started it."""
+    free = told.mem_stats.get("mem_available", told.mem_stats.get("mem_free", 0))
+    used = (told.mem_stats.get("mem_total", 0) - free) * _KB
+    return f"load {told.load_stats.last1min:.2f}", size(used), size(told.disk_stats.used)
+
+
+def size(size_bytes: int) -> str:
+    """`1.5 GiB`, `64.0 MiB` or `0 B`."""
+    most = abs(size_bytes)
+    unit, sign = next(((unit, sign) for unit, sign in _SIGNS if most >= unit), (1, "B"))
+    return f"{size_bytes} B" if unit == 1 else f"{size_bytes / unit:.1f} {sign}"

@@ -1,0 +1,47 @@
+"""The client to a Docker-compatible engine, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from aiodocker import Docker, DockerError
+from aiohttp import ClientTimeout, TCPConnector, UnixConnector
+
+from keelman.errors import CannotStart, EngineAway
+from keelman.runtime import statuses
+from keelman.runtime.statuses import USUAL, Meanings
+
+
+@contextmanager
+def translated(meanings: Meanings = USUAL) -> Iterator[None]:
+    """The one place where foreign errors become ours: by status or type, never by their text."""
+    try:
+        yield
+    except DockerError as error:
+        ours = statuses.meaning(error.status, meanings)
+        if ours is not None:
+            raise ours(error.message) from error
+    except (OSError, aiohttp.ClientError) as error:
+        raise EngineAway(f"no answer from the engine: {error!r}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineAway(f"an answer of the engine cannot be read: {error!r}") from error
+
+
+def client(
+    url: str, tls: ssl.SSLContext | None, timeout: ClientTimeout, connections: int
+) -> Docker:
+    """A client with a connector of our own, so that aiodocker looks at no environment.
+
+    Raises: CannotStart.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        unix = UnixConnector(rest, limit=connections)
+        return Docker("unix://localhost", connector=unix, timeout=timeout)
+    if scheme in ("tcp", "http", "https"):
+        tcp = TCPConnector(limit=connections, ssl=tls or True)
+        return Docker(url, connector=tcp, timeout=timeout)
+    raise CannotStart(f"{url}: an engine is at unix://, tcp://, http:// or https://")

@@ -1,0 +1,52 @@
+"""What is so at the moment of a scrape: tasks, queue, lanes, slots, pulls, the engine.
+
+Nothing is counted along: the worker is asked. What the Db does not answer is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from keelman.errors import CannotRecord
+from keelman.task import State
+from keelman.worker.worker import Worker
+
+
+class Levels(Collector):
+    """One worker's levels, read when they are collected."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        yield from self._in_memory()
+        try:
+            counts, waiting = self._worker.db.counts(), len(self._worker.queue.waiting())
+        except CannotRecord:
+            return
+        yield _gauge("queue_waiting", "Wishes that are not served yet.", waiting)
+        yield _tasks(counts)
+
+    def _in_memory(self) -> Iterator[GaugeMetricFamily]:
+        worker = self._worker
+        up = not worker.engine_trouble
+        yield _gauge("engine_up", "Whether the engine answers and is the right one.", up)
+        yield _gauge("lanes_active", "Tasks that are being looked at.", worker.lanes.active)
+        slots = worker.slots
+        yield _gauge("start_slots_held", "Containers on their way up.", slots.held)
+        yield _gauge("start_slots_waiting", "Tasks that wait for a start slot.", slots.waiting)
+        yield _gauge("pulls_waiting", "Images whose pull is not over.", worker.images.waiting)
+
+
+def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"keelman_{name}", words, value=value)
+
+
+def _tasks(counts: dict[State, int]) -> GaugeMetricFamily:
+    tasks = GaugeMetricFamily("keelman_tasks", "Tasks that are kept.", labels=["state"])
+    for state in State:
+        tasks.add_metric([state.name], counts.get(state, 0))
+    return tasks

@@ -1,0 +1,33 @@
+"""What is on disk is told: to the log, to whoever follows the events, and to the figures."""
+
+from __future__ import annotations
+
+import structlog
+
+from keelman.events import Events
+from keelman.task import Transition, Wish
+from keelman.worker.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+def accepted(wish: Wish, metrics: Metrics) -> None:
+    """A wish was put on the queue."""
+    metrics.accepted(wish)
+    log.info("wish", task=wish.task_id, wants=wish.wants.name, seq=wish.seq)
+
+
+def moved(move: Transition, events: Events, metrics: Metrics) -> None:
+    """A task has moved."""
+    events.publish(move)
+    metrics.moved(move)
+    log.info(
+        "transition",
+        task=move.task_id,
+        seq=move.seq,
+        before=move.from_.name,
+        after=move.to.name,
+        reason=str(move.reason),
+        attempt=move.attempt,
+        exit_code=move.exit_code,
+    )
