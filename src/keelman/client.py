@@ -267,5 +267,9 @@ def _translated(address: URL) -> Iterator[None]:
         raise Unreachable(f"no worker answers at {address}: {why}") from error
     except TimeoutError as error:
         raise Unreachable(f"no worker answers at {address}: timed out") from error
+    except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+        raise Unreachable(
+            f"the worker at {address} went away in the middle of an answer"
+        ) from error
     except aiohttp.ClientError as error:
         raise Unreachable(f"the connection to {address} broke off: {error}") from error

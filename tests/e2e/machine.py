@@ -85,10 +85,16 @@ class Machine:
         """End the process and remove its containers."""
         if self._process is not None and self._process.returncode is None:
             await self.kill()
-        for container in await self.containers():
-            await self.docker_remove(container)
+        await until(self._is_empty)
         if self._session is not None:
             await self._session.close()
+
+    async def _is_empty(self) -> bool:
+        """A create may still be under way in the engine when its worker was killed."""
+        for container in await self.containers():
+            await self.docker_remove(container)
+        await asyncio.sleep(0.1)
+        return not await self.containers()
 
     # -- its API ---------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ TASKS = [
         ("AA2", "aa22"),
         ("web", "aa11"),
         ("job", "bb11"),
+        ("old", "dd22"),
         ("bb1", "ee11"),
         ("bb11", "bb11"),
     ],
@@ -87,6 +88,7 @@ TASKS = [
         "in capitals",
         "a Name, the live one",
         "a Name, an ended one",
+        "a Name, the newest of the ended",
         "a Name before an ID",
         "a whole ID",
     ],
@@ -95,13 +97,18 @@ def test_a_word_means_one_task(word: str, found: str) -> None:
     assert pick(TASKS, word).id == found
 
 
-@pytest.mark.parametrize(("word", "ids"), [("aa", "aa11, aa22"), ("twice", "cc"), ("old", "dd11")])
+@pytest.mark.parametrize(("word", "ids"), [("aa", "aa11, aa22"), ("twice", "cc")])
 def test_a_word_that_means_several_is_refused_with_them(word: str, ids: str) -> None:
     with pytest.raises(Usage, match=f"may mean 2 tasks: {ids}"):
         pick(TASKS, word)
 
 
-@pytest.mark.parametrize("word", ["", "ff", "we"])
+def test_an_empty_word_means_nothing_not_even_the_one_without_a_name() -> None:
+    with pytest.raises(Usage, match="empty word"):
+        pick([a_task("aa11", "")], "")
+
+
+@pytest.mark.parametrize("word", ["ff", "we"])
 def test_a_word_that_means_none_is_no_such_task(word: str) -> None:
     with pytest.raises(NoSuchTask, match="no such task"):
         pick(TASKS, word)

@@ -43,8 +43,8 @@ async def verdict(check: HealthCheck, port: int) -> Running:
     woken = asyncio.Event()
     probes = Probes(FakeRuntime(FakeEngine(lambda: 0.0), "w"), lambda: 0.0, lambda _: woken.set())
     task: Task = a_task(asked={"health_check": check, "exposed_ports": {"80/tcp": {}}})
-    published = {"80/tcp": (HostPort(host_ip="0.0.0.0", host_port=str(port)),)}
-    body = Running(container_id="c", attempt=1, since=0.0, host_ports=published)
+    at = HostPort(host_ip="0.0.0.0", host_port=str(port))
+    body = Running(container_id="c", attempt=1, since=0.0, host_ports={"80/tcp": (at,)})
     working = asyncio.ensure_future(probes.run())
     await asyncio.sleep(0)
     probes.seen(task, body)

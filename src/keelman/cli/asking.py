@@ -62,12 +62,14 @@ async def task_id(client: Client, word: str) -> str:
 
 
 def pick(tasks: Iterable[TaskReport], word: str) -> TaskReport:
-    """The one task that goes by `word`: a Name (of a live task first), or the start of an ID."""
+    """The one task that goes by `word`: a Name (live ones first, then the newest), or a start."""
+    if not word:
+        raise Usage("a task is named by its ID or its Name, not by an empty word")
     known = list(tasks)
     named = [task for task in known if task.name == word]
     living = [task for task in named if not task.state.ended]
-    starting = [task for task in known if word and task.id.startswith(word.lower())]
-    found = living or named or starting
+    starting = [task for task in known if task.id.startswith(word.lower())]
+    found = living or named[-1:] or starting
     if not found:
         raise NoSuchTask(f"no such task: {word}")
     if len(found) > 1:

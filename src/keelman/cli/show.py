@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from keelman.task import Reason, State
@@ -29,7 +29,8 @@ COLOURS = {
 SHORT_ID = 8
 _UNLIMITED = 4000
 _AGES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-_YIELDING = ("NAME", "IMAGE", "REASON")  # what is cut off on a narrow terminal
+_OPTIONAL = ("PORTS", "RESTARTS", "REASON")
+_YIELDING = ("NAME", "IMAGE")  # what is cut off on a narrow terminal
 _ANNOUNCED = "; its last lines:"
 
 
@@ -87,7 +88,14 @@ def task_table(tasks: Sequence[TaskReport], now: datetime) -> Table:
     length = short_length(task.id for task in tasks)
     for task in tasks:
         table.add_row(*_cells(task, length, now))
+    table.columns = [column for column in table.columns if _says_something(column)]
     return table
+
+
+def _says_something(column: Column) -> bool:
+    """A column that is empty in every row only takes room."""
+    told = [cell for cell in column.cells if isinstance(cell, Text)]
+    return column.header not in _OPTIONAL or any(cell.plain for cell in told)
 
 
 def _cells(task: TaskReport, length: int, now: datetime) -> list[Text]:

@@ -98,9 +98,11 @@ async def _check(worker: Worker, task: Task, attempt: int | None) -> None:
             await anext(chunks, None)
     except TimeoutError as error:
         raise EngineAway("the engine does not answer") from error
-    except ContainerGone:
-        if attempt is not None or task.state.ended:  # else the next one is about to be made
-            raise
+    except ContainerGone as error:
+        if attempt is None and not task.state.ended:
+            return  # the next one is about to be made
+        which = "the task" if attempt is None else f"attempt {attempt}"
+        raise ContainerGone(f"the output of {which} is gone with its container") from error
 
 
 def source(worker: Worker, task: Task, attempt: int | None) -> str:

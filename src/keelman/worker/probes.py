@@ -1,8 +1,7 @@
 """Probes: one asyncio task for each running task that has a health check.
 
-A slow or hanging probe delays nobody: its verdict only wakes the task's lane, which looks at it
-like at anything else. A verdict lives in memory; after a restart of the worker the recorded health holds
-until the next probe.
+A slow or hanging probe delays nobody: its verdict only wakes the task's lane. A verdict lives in
+memory; after a restart of the worker the recorded health holds until the next probe.
 """
 
 from __future__ import annotations
