@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from keelman import spec as specs
 from keelman.errors import BadField, Malformed, NotSupported
+from keelman.progress import Progress
 from keelman.task import (
     HostPort,
     Spec,
@@ -47,6 +48,7 @@ class TaskIn(Spec, frozen=True, kw_only=True):
     health: Any = None
     restart_count: Any = None
     attempt: Any = None
+    pull: Any = None
 
 
 class TaskEventIn(Value, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class TaskReport(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     health: str = ""
     restart_count: int = 0
     attempt: int = 0
+    pull: Progress | None = None
 
 
 class TransitionReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -230,8 +233,8 @@ def _seconds(when: datetime | None) -> float | None:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def report(task: Task) -> TaskReport:
-    """The Task as clients see it."""
+def report(task: Task, pull: Progress | None = None) -> TaskReport:
+    """The Task as clients see it, with the pull that it waits for."""
     spec = {name: getattr(task.spec, name) for name in Spec.__struct_fields__}
     return TaskReport(
         **spec,
@@ -248,12 +251,13 @@ def report(task: Task) -> TaskReport:
         health=task.health,
         restart_count=task.restart_count,
         attempt=task.attempt,
+        pull=pull,
     )
 
 
-def encode_task(task: Task) -> bytes:
+def encode_task(task: Task, pull: Progress | None = None) -> bytes:
     """A Task's JSON, its ID first."""
-    fields = msgspec.to_builtins(report(task))
+    fields = msgspec.to_builtins(report(task, pull))
     return msgspec.json.encode({"ID": fields.pop("ID"), **fields})
 
 

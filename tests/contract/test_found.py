@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keelman.health import HealthCheck
 from keelman.runtime import Row
 from keelman.seen import Exited
 from keelman.task import Empty, Mount, State, Task, Why
@@ -20,7 +21,7 @@ FULL_SPEC = {
     "labels": {"tier": "front"},
     "restart_policy": "on-failure:3",
     "stop_timeout": 3,
-    "health_check": {"Type": "http", "Path": "/"},
+    "health_check": HealthCheck(path="/"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keelman.errors import EngineFailed, ImageNotFound
-from keelman.runtime import Progress
+from keelman.progress import Progress
 from keelman.seen import Absent, Missing, Present
 from tests.contract.programs import TRUE
 from tests.contract.registry import MANIFEST_CONTENT, digest

@@ -84,7 +84,7 @@ def test_what_docker_cannot_do_is_told(fields: dict[str, Any], words: list[str])
 def test_every_field_of_a_spec_is_carried_or_told() -> None:
     """A field that a later version adds is not forgotten here."""
     own = {"id", "generation", "state", "container_id", "host_ports", "start_time", "finish_time"}
-    own |= {"exit_code", "reason", "message", "health", "restart_count", "attempt"}
+    own |= {"exit_code", "reason", "message", "health", "restart_count", "attempt", "pull"}
     known = {"name", "image", "command", "entrypoint", "env", "cpu", "memory", "disk"}
     known |= {"pids_limit", "exposed_ports", "port_bindings", "mounts", "user", "labels", "init"}
     known |= {"read_only_rootfs", "cap_add", "cap_drop", "network", "restart_policy"}

@@ -9,14 +9,14 @@ import pytest
 from cyclopts import CycloptsError
 
 from keelman.cli import app
-from keelman.cli.worker import Given, options, steady_clock, usual_data_dir
+from keelman.cli.worker import Given, docker_config, options, steady_clock, usual_data_dir
 from keelman.worker import WorkerOptions
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("KEELMAN_") or name == "DOCKER_HOST":
+        if name.startswith("KEELMAN_") or name in ("DOCKER_HOST", "DOCKER_CONFIG"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -144,3 +144,27 @@ def test_a_wrong_file_is_refused_by_name(content: str | None, words: str, tmp_pa
 def test_the_clock_does_not_go_back() -> None:
     clock = steady_clock()
     assert 1.7e9 < clock() <= clock()
+
+
+# -- logins for registries -----------------------------------------------------------------------
+
+
+def test_docker_keeps_its_logins_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert told().docker_config == Path("/home/ann/.docker")
+
+
+def test_the_folder_of_the_logins_may_be_told_as_docker_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("DOCKER_CONFIG", "/docker")
+    assert told().docker_config == Path("/docker")
+    monkeypatch.setenv("KEELMAN_DOCKER_CONFIG", "/keelman")
+    assert told().docker_config == Path("/keelman")
+    assert told("--docker-config", "~/own").docker_config == Path("/home/ann/own")
+
+
+def test_who_has_no_home_has_no_logins() -> None:
+    """A user that no passwd file knows, as in a container."""
+    assert docker_config(Path("~nobody-of-that-name/.docker")) is None

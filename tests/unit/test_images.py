@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from keelman.errors import EngineAway, EngineFailed
-from keelman.runtime import Progress, Tell, to_nobody
+from keelman.progress import Progress
+from keelman.runtime import Tell, to_nobody
 from keelman.runtime.fake import FakeEngine, FakeRuntime
 from keelman.seen import Missing, Present, Pulled, Pulling, Unavailable
 from keelman.task import Reason, Spec, State, Task

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from keelman.runtime import Progress
+from keelman.progress import Progress
 from keelman.runtime.pulls import Layer, after, line_of, progress_of
 
 SMALL, BIG = '"id": "5a1b"', '"id": "9c2d"'

@@ -86,7 +86,7 @@ def test_a_stop_needs_only_the_tasks_id(task: dict[str, Any]) -> None:
 
 WORKER_OWNED = (
     *("ContainerID", "HostPorts", "StartTime", "FinishTime", "ExitCode"),
-    *("Reason", "Message", "Health", "RestartCount", "Attempt"),
+    *("Reason", "Message", "Health", "RestartCount", "Attempt", "Pull"),
 )
 
 

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from keelman.cli import show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, flag
 from keelman.cli.failures import FAILED, Usage, complain
+from keelman.cli.pull_bar import show_pull
 from keelman.cli.wanted import Wanted, merged, task_fields
 from keelman.client import Client, ClientError, Unreachable
 from keelman.task import State
@@ -62,6 +63,8 @@ async def run(
         report = await client.send(event)
         sys.stdout.write("" if follow else f"{report.id}\n")
         sys.stdout.flush()
+        if wait or follow:
+            await show_pull(client, report.id)
         if follow:
             await _show_logs(client, report.id)
         if not wait and not follow:

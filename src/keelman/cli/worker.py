@@ -105,7 +105,7 @@ def options(given: Given) -> WorkerOptions:
         log_format=given.log_format,
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),
-        docker_config=given.docker_config or usual_docker_config(),
+        docker_config=docker_config(given.docker_config or Path("~/.docker")),
     )
 
 
@@ -116,10 +116,10 @@ def certs_of_docker() -> Path | None:
     return Path(os.environ.get("DOCKER_CERT_PATH", "~/.docker")).expanduser()
 
 
-def usual_docker_config() -> Path | None:
-    """Where Docker's own client keeps the logins of whoever runs this, if he has a home."""
+def docker_config(folder: Path) -> Path | None:
+    """Where Docker's own client keeps logins: usually at home, which not everybody has."""
     with suppress(RuntimeError):
-        return Path("~/.docker").expanduser()
+        return folder.expanduser()
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from keelman.progress import Progress
 from keelman.seen import Action, Missing, Present, Seen
 from keelman.task import Spec, Task
 
@@ -41,15 +42,6 @@ class LogOptions(Struct, frozen=True, kw_only=True):
     tail: int | None = None
     since: float = 0.0
     stream: Literal["stdout", "stderr", "both"] = "both"
-
-
-class Progress(Struct, frozen=True, kw_only=True):
-    """How far a pull is, as far as the engine tells; what is not known yet is 0."""
-
-    layers_done: int = 0
-    layers: int = 0
-    bytes_done: int = 0
-    bytes_total: int = 0
 
 
 Tell = Callable[[Progress], None]

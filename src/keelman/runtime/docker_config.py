@@ -19,6 +19,7 @@ from keelman.runtime.credentials import Config, Login
 
 FILE_NAME = "config.json"
 HELPER_SECONDS = 30.0
+ENDING_SECONDS = 5.0
 NOT_FOUND = b"credentials not found"  # how helpers begin to say that they know none
 
 
@@ -90,7 +91,9 @@ async def _asked(program: str, registry: str) -> tuple[int | None, bytes]:
 
 
 async def _ended(process: Process) -> None:
+    """What got away from its group, and holds its output, is not waited for."""
     if process.returncode is None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, TimeoutError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+            async with asyncio.timeout(ENDING_SECONDS):
+                await process.wait()

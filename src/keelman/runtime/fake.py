@@ -11,10 +11,10 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, assert_never
 
 from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
+from keelman.progress import Progress
 from keelman.runtime import (
     LogOptions,
     Outlook,
-    Progress,
     Row,
     Tell,
     container,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 from msgspec import Struct
 
-from keelman.runtime import Progress
+from keelman.progress import Progress
 from keelman.runtime.told import PullLine
 
 DONE = frozenset({"Pull complete", "Already exists"})

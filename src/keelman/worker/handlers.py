@@ -45,7 +45,7 @@ async def get_task(request: Request, worker: Worker) -> Response:
     """Show one task, at once or when it runs or has ended."""
     wait = waiting.Wait.of(request.query)
     task = await waiting.until(worker, task_id(request), wait)
-    return json_response(wire.encode_task(task))
+    return json_response(wire.encode_task(task, worker.images.progress(task)))
 
 
 async def stop_task(request: Request, worker: Worker) -> Response:

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from keelman.errors import EngineAway, EngineError, ImageNotFound
 from keelman.policy import LONGEST_WAIT_SECONDS, pulls_anew
-from keelman.runtime import Progress, Runtime
+from keelman.progress import Progress
+from keelman.runtime import Runtime
 from keelman.seen import Image, Missing, Present, Pulled, Pulling, Unavailable
 from keelman.task import Reason, State, Task
 
@@ -67,6 +68,11 @@ class Images:
             return task
         words = words_of(task.spec.image, pull.progress)
         return task.but(reason=Reason.PULLING, message=words)
+
+    def progress(self, task: Task) -> Progress | None:
+        """How far the pull is that the task waits for."""
+        pull = self._under_way.get(task.spec.image)
+        return pull.progress if pull and task.reason is Reason.PULLING else None
 
     def pull(self, image: str, task_id: str) -> None:
         """Have an image pulled; the task is woken when that is over."""
