@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Self, TypedDict, TypeVar, Unpack
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 import aiohttp
 import msgspec
@@ -97,7 +97,7 @@ class Client:
         Raises: ClientError, Unreachable.
         """
         task = {"ID": task_id, **fields}
-        event = event_id or str(uuid5(UUID(task_id), digest(task)))
+        event = event_id or str(uuid5(NAMESPACE_OID, f"{task_id}/{digest(task)}"))
         return await self.send({"ID": event, "State": State.RUNNING, "Task": task})
 
     async def send(self, event: Mapping[str, object]) -> TaskReport:

@@ -68,7 +68,7 @@ class Pulse(Struct, frozen=True, kw_only=True):
         failures = self.failures + 1
         if failures < check.retries:
             return Pulse(health=self.health, failures=failures, words=words)
-        told = f"{words} ({failures} times in a row)"
+        told = f"{words} ({failures} times in a row)" if failures > 1 else words
         return Pulse(health=Health.UNHEALTHY, failures=failures, words=told)
 
 

@@ -67,3 +67,13 @@ async def test_one_that_does_not_is_ended_and_restarted_by_its_policy(
     assert (task["State"], task["Reason"], task["Attempt"]) == (FAILED, "unhealthy", 2)
     moves = await machine.moves(task_id)
     assert moves.count((RUNNING, RUNNING)) == 2
+
+
+async def test_a_port_behind_which_nobody_listens_is_unhealthy(machine: Machine) -> None:
+    """The engine's own proxy takes the connection."""
+    check = {"Type": "tcp", "Interval": 1, "Retries": 1}
+    task_id = await machine.send(
+        Command=["sleep", "1000"], Init=True, ExposedPorts={"80/tcp": {}}, HealthCheck=check
+    )
+    task = await machine.task(task_id, wait="ended")
+    assert (task["State"], task["Reason"]) == (FAILED, "unhealthy")

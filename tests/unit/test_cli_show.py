@@ -78,9 +78,9 @@ FAILED = a_report(
 
 def test_a_table_has_a_line_for_each_task() -> None:
     assert lines(show.task_table([RUNNING, FAILED], NOW)) == [
-        "ID        NAME  IMAGE    STATE    SINCE  PORTS         RESTARTS  REASON",
-        "21b23589  web   nginx:1  RUNNING  5m     8080->80/tcp  2",
-        "bbb23589  job   nginx:1  FAILED   42s                            exit 3",
+        "ID        NAME    IMAGE    STATE      SINCE  PORTS         RESTARTS  REASON",
+        "21b23589  web     nginx:1  RUNNING    5m     8080->80/tcp  2",
+        "bbb23589  job     nginx:1  FAILED     42s                            exit 3",
     ]
 
 

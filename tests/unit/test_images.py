@@ -148,7 +148,9 @@ async def test_a_registry_in_trouble_makes_an_image_unavailable_for_now() -> Non
         yard.engine.fail_next("pull", EngineFailed("toomanyrequests"))
         yard.images.pull(IMAGE, "a")
         await pass_time(PULL_SECONDS)
-        failed = Unavailable(at=PULL_SECONDS / 2, final=False, message="toomanyrequests")
+        failed = Unavailable(
+            at=PULL_SECONDS / 2, final=False, message=f"pull {IMAGE}: toomanyrequests"
+        )
         assert yard.images.state(wanting("a"), Missing()) == failed
         yard.images.pull(IMAGE, "a")
         assert yard.images.state(wanting("a"), Missing()) == Pulling()
@@ -218,7 +220,7 @@ async def test_the_last_pull_is_the_one_that_counts() -> None:
         yard.engine.fail_next("pull", EngineFailed("down"))
         yard.images.pull(IMAGE, "a")
         await pass_time(PULL_SECONDS)
-        failed = Unavailable(at=PULL_SECONDS * 1.5 + 1, final=False, message="down")
+        failed = Unavailable(at=PULL_SECONDS * 1.5 + 1, final=False, message=f"pull {IMAGE}: down")
         assert yard.images.state(wanting("a"), Present()) == Present(pull=failed)
 
 

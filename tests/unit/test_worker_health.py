@@ -158,3 +158,18 @@ async def test_a_crash_while_an_unhealthy_task_is_ended_ends_it_as_unhealthy(
     async with at_work(worker):
         await pass_time(120)
         assert worker.get_task(TASK_ID).reason is Reason.UNHEALTHY
+
+
+@in_virtual_time
+async def test_failures_within_the_start_period_do_not_count(machine: Machine) -> None:
+    slow = HealthCheck(kind="command", command=ASK, interval=1, retries=2, start_period=20)
+    machine.engine.exec_codes[ASK] = 1
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(an_event(health_check=slow))
+        await pass_time(15)
+        task = worker.get_task(TASK_ID)
+        assert (task.state, task.health) == (RUNNING, Health.STARTING)
+        machine.engine.exec_codes[ASK] = 0
+        await pass_time(3)
+        assert worker.get_task(TASK_ID).health is Health.HEALTHY

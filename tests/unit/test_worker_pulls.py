@@ -146,7 +146,7 @@ async def test_always_does_not_start_on_what_is_here_while_the_registry_is_in_tr
         await pass_time(0.5)
         task = worker.get_task(TASK_ID)
         assert (task.state, task.reason, task.message) == (
-            SCHEDULED, Reason.IMAGE_UNAVAILABLE, "toomanyrequests",
+            SCHEDULED, Reason.IMAGE_UNAVAILABLE, "pull nginx:1: toomanyrequests",
         )  # fmt: skip
         await pass_time(10)
     assert state_of(worker) is RUNNING

@@ -30,7 +30,8 @@ SHORT_ID = 8
 _UNLIMITED = 4000
 _AGES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _OPTIONAL = ("PORTS", "RESTARTS", "REASON")
-_YIELDING = ("NAME", "IMAGE")  # what is cut off on a narrow terminal
+_LEAST = {"ID": 8, "NAME": 6, "STATE": 9}
+_YIELDING = ("NAME", "IMAGE", "PORTS")  # what is cut off on a narrow terminal
 _ANNOUNCED = "; its last lines:"
 
 
@@ -84,7 +85,7 @@ def task_table(tasks: Sequence[TaskReport], now: datetime) -> Table:
     """The tasks, one a line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("ID", "NAME", "IMAGE", "STATE", "SINCE", "PORTS", "RESTARTS", "REASON"):
-        table.add_column(head, no_wrap=head not in _YIELDING)
+        table.add_column(head, no_wrap=head not in _YIELDING, min_width=_LEAST.get(head))
     length = short_length(task.id for task in tasks)
     for task in tasks:
         table.add_row(*_cells(task, length, now))
@@ -130,9 +131,12 @@ def age(since: datetime | None, now: datetime) -> str:
 
 
 def ports(task: TaskReport) -> str:
-    """`8080->80/tcp`, published ones only; an address of each family is told once."""
-    ends = (f"{end.host_port}->{port}" for port, bound in task.host_ports.items() for end in bound)
-    return ", ".join(dict.fromkeys(ends))
+    """`8080->80/tcp`, published ones only; IPv6's own free port only where there is no other."""
+    told = []
+    for port, bound in task.host_ports.items():
+        ends = [end for end in bound if ":" not in end.host_ip] or bound
+        told += [f"{end.host_port}->{port}" for end in ends]
+    return ", ".join(dict.fromkeys(told))
 
 
 def reason(task: TaskReport) -> str:

@@ -111,7 +111,8 @@ class Images:
         except EngineError as error:
             log.warning("pull failed", image=image, error=error.message)
             final = isinstance(error, ImageNotFound)
-            self._keep(image, Unavailable(at=self._clock(), final=final, message=error.message))
+            words = error.message if final else f"pull {image}: {error.message}"
+            self._keep(image, Unavailable(at=self._clock(), final=final, message=words))
         else:
             self._keep(image, Pulled(at=began))
 

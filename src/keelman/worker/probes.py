@@ -14,12 +14,13 @@ import aiohttp
 import msgspec
 
 from keelman.errors import EngineAway, EngineError
-from keelman.health import HealthCheck, Probe, Pulse, port_of
+from keelman.health import Health, HealthCheck, Probe, Pulse, port_of
 from keelman.runtime import Runtime
 from keelman.seen import Running
 from keelman.task import Task
 
 LOOK_AGAIN_SECONDS = 0.1
+PROXY_SECONDS = 0.3
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # asked, not bound
 
 
@@ -30,7 +31,8 @@ class Prober:
         self.container_id = body.container_id
         self.since = body.since
         self.check = check
-        self.pulse = Pulse(health=task.health, words=task.message)
+        # None is on record yet when this is the look that finds it running.
+        self.pulse = Pulse(health=task.health or Health.STARTING, words=task.message)
         self.address = _address(check, task, body)
         self.running: asyncio.Task[None] | None = None
         self.last_exec = ""
@@ -129,9 +131,17 @@ class Probes:
 
 
 async def _connect(prober: Prober) -> tuple[bool, str]:
+    """The engine's proxy takes every connection, and ends it at once when nobody listens behind."""
     host, port = prober.address
-    _, writer = await asyncio.open_connection(host, port)
-    writer.close()
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        async with asyncio.timeout(PROXY_SECONDS):
+            if not await reader.read(1):
+                return False, f"{_named(prober)} ended the connection at once"
+    except TimeoutError:
+        pass
+    finally:
+        writer.close()
     return True, f"{_named(prober)} took a connection"
 
 
