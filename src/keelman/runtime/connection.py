@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,29 @@ def translated(meanings: Meanings = USUAL) -> Iterator[None]:
     except DockerError as error:
         ours = statuses.meaning(error.status, meanings)
         if ours is not None:
-            raise ours(error.message) from error
+            raise ours(_told(error)) from error
     except (OSError, aiohttp.ClientError) as error:
-        raise EngineAway(f"no answer from the engine: {error!r}") from error
+        raise EngineAway(f"no answer from the engine: {_words(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise EngineAway(f"an answer of the engine cannot be read: {error!r}") from error
+
+
+def _told(error: DockerError) -> str:
+    """The engine's own words, or why there are none."""
+    cause = error.__context__
+    if isinstance(cause, OSError | aiohttp.ClientError):
+        return f"no answer from the engine: {_words(cause)}"
+    return str(error.message)
+
+
+def _words(error: OSError | aiohttp.ClientError) -> str:
+    """The plain words: a connector's own show its insides."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, aiohttp.ClientPayloadError):
+        return "it broke off in the middle of an answer"
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(cause) or type(cause).__name__
 
 
 def client(
