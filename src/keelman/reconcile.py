@@ -276,8 +276,12 @@ def done(task: Task, action: Action, now: float) -> Task:
     return ladder.freed(task) if isinstance(action, Remove) else task
 
 
-def failed(task: Task, action: Action, error: EngineError, now: float) -> Step:
-    """What an engine's error makes of the task. Silence never makes it FAILED."""
+def failed(wish: Wish | None, task: Task, action: Action, error: EngineError, now: float) -> Step:
+    """What an engine's error makes of the task. Silence never makes it FAILED, nor does a stop.
+
+    `wish` is the newest by now: a stop may have come while the engine was asked. On the way up no
+    error counts any more then, and `step` sees what there is to be taken away.
+    """
     silent = isinstance(error, EngineAway | EngineBusy)
     if ladder.is_rung(task, action) and (not silent or ladder.in_vain(task, now)):
         return Step(task=ladder.failed(task, error.message, now))
@@ -285,6 +289,8 @@ def failed(task: Task, action: Action, error: EngineError, now: float) -> Step:
         return _look_again(task, now)
     if isinstance(action, Remove):
         return _look_again(ladder.stuck(task, error.message), now)
+    if wish is not None and wish.stops:
+        return Step(task=task, wake=now)
     if isinstance(action, Create) and isinstance(error, EngineRefused):
         return moves.ended_or_again(task, Reason(error.code), error.message, now)
     return moves.tried_again(task, Reason.ENGINE_ERROR, error.message, now)

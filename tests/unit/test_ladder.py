@@ -110,7 +110,7 @@ def test_a_rung_that_was_taken_is_remembered_with_its_time(signalled: int, actio
 def test_a_rung_that_the_engine_fails_on_leads_to_the_next(
     signalled: int, action: Action, error: EngineError
 ) -> None:
-    after = failed(stopping(signalled, since=NOW - 9), action, error, NOW)
+    after = failed(STOP, stopping(signalled, since=NOW - 9), action, error, NOW)
     assert after.task.ending == Ending(why=Why.STOPPED, since=NOW, signalled=signalled + 1)
     assert after.task.message == error.message
     assert after.transition is None
@@ -128,9 +128,9 @@ def test_a_rung_without_an_answer_is_tried_again_and_after_10_s_counts_as_taken(
     signalled: int, action: Action, due: float, error: EngineError
 ) -> None:
     task = stopping(signalled)
-    again = failed(task, action, error, due + 9.9)
+    again = failed(STOP, task, action, error, due + 9.9)
     assert (again.task, again.wake) == (task, due + 9.9 + 1)
-    given_up = failed(task, action, error, due + 10).task.ending
+    given_up = failed(STOP, task, action, error, due + 10).task.ending
     assert given_up == Ending(why=Why.STOPPED, since=due + 10, signalled=signalled + 1)
 
 
@@ -174,14 +174,14 @@ def test_a_stray_that_outlives_kill_does_not_overwrite_how_its_task_ended() -> N
     ending = Ending(why=Why.STRAY, since=NOW - 60, signalled=2)
     task = a_task(State.FAILED, reason=Reason.OOM_KILLED, message="out of memory", ending=ending)
     told = step(RUN, task, running(), NOW)
-    after = failed(told.task, FORCE, EngineFailed("device busy"), NOW).task
+    after = failed(RUN, told.task, FORCE, EngineFailed("device busy"), NOW).task
     assert told.action == FORCE
     assert (after.reason, after.message) == (Reason.OOM_KILLED, "out of memory")
 
 
 def test_a_removal_that_fails_before_a_process_ever_ran_is_reported_as_stuck() -> None:
     task = a_task(State.SCHEDULED, wish=STOP.seq)
-    after = failed(task, FORCE, EngineFailed("device busy"), NOW)
+    after = failed(STOP, task, FORCE, EngineFailed("device busy"), NOW)
     assert (after.task.reason, after.task.message) == (Reason.STUCK, "device busy")
     assert (after.task.ending, after.wake) == (None, NOW + 1)
     assert next_action(STOP, after.task, created()) == FORCE

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keelman.task import State
+from keelman.task import Reason, State
 from tests.unit.engine import Program
-from tests.unit.world import Fault, World
+from tests.unit.world import ANSWERS, Fault, World
 from tests.unit.worlds import EXITS_0, EXITS_3, NO_SUCH_IMAGE, REFUSED, Life
 
 
@@ -51,14 +51,20 @@ LEFT_OUT = {Fault.NONE, Fault.LATE, Fault.FAILS, Fault.REFUSES}
 INTERRUPTIONS = [fault for fault in Fault if fault not in LEFT_OUT]
 
 
-def lived(life: Life, fault: Fault = Fault.NONE, at: int = -1, away: float = 0) -> World:
-    """The world after that life, with one fault in its turn number `at` and some time lost."""
+def lived(
+    life: Life, fault: Fault = Fault.NONE, at: int = -1, away: float = 0, *, stop: bool = False
+) -> World:
+    """The world after that life, with one fault in its turn number `at` and some time lost.
+
+    `stop` is whether a stop comes in that turn, between the record and the engine's answer.
+    """
     world = life.begins()
     stopped = False
     for turn in range(150):
         if not stopped and life.stop_when(world):
             stopped = world.stop()
-        busy = world.turn(fault if turn == at else Fault.NONE)
+        fault_now = fault if turn == at else Fault.NONE
+        busy = world.turn(fault_now, stopped_meanwhile=stop and turn == at)
         if turn == at:
             world.passes(away)
         if not busy and not world.sleeps():
@@ -85,3 +91,13 @@ def told(world: World) -> tuple[object, ...]:
     task = world.task
     assert task is not None
     return (task.state, task.reason, task.message, task.exit_code, task.attempt, task.ending)
+
+
+@pytest.mark.parametrize("fault", [Fault.NONE, *ANSWERS], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("life", LIVES)
+def test_a_stop_that_comes_during_any_action_has_the_last_word(life: str, fault: Fault) -> None:
+    """Whatever the engine answers. A stop that came too late changed no wish."""
+    for at in range(20):
+        world = lived(LIVES[life], fault, at, stop=True)
+        if world.wish is not None and world.wish.stops:
+            assert told(world)[:2] == (State.COMPLETED, Reason.STOPPED), f"in turn {at}"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelman.task import State
-from tests.unit.world import Fault, World
+from tests.unit.world import ANSWERS, Fault, World
 from tests.unit.worlds import REPEATABLE, WORLDS, check_a_stop_ends_it
 
 Move = Callable[[World], object]
@@ -39,6 +39,10 @@ MOVES: dict[str, tuple[int, Move]] = {
     "asked to run anew": (1, lambda world: world.ask(newer=1)),
     "asked to stop": (1, lambda world: world.stop()),
     "asked to stop during an action": (1, lambda world: world.turn(stopped_meanwhile=True)),
+    **{
+        f"asked to stop, and {fault}": (1, partial(World.turn, fault=fault, stopped_meanwhile=True))
+        for fault in ANSWERS
+    },
     "exit 0": (1, lambda world: world.exits(0)),
     "exit 3": (2, lambda world: world.exits(3)),
     "out of memory": (1, lambda world: world.exits(137, oom=True)),
@@ -75,5 +79,7 @@ def check_invariants(world: World) -> None:
         assert world.starts <= 1, "I6"
     if world.log:
         assert world.log[0].from_ is State.PENDING
+    if world.wish is not None and world.wish.stops:
+        assert State.FAILED not in {move.to for move in world.log[world.stopped_at :]}, "I8"
     for one, next_ in pairwise(world.log):
         assert next_.from_ is one.to, "the log has a hole"

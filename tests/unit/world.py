@@ -90,6 +90,7 @@ class World:
         self.task: Task | None = None
         self.log: list[Transition] = []
         self.starts_before = 0  # those of the task's earlier lives
+        self.stopped_at = 0  # how many moves were on the log when the newest stop was taken
         self.slot = True
         self.expired = False
 
@@ -145,7 +146,10 @@ class World:
         return wish is not None
 
     def stop(self) -> bool:
-        return self.wish is not None and self.ask(State.COMPLETED)
+        taken = self.wish is not None and self.ask(State.COMPLETED)
+        if taken:
+            self.stopped_at = len(self.log)
+        return taken
 
     def has_slot(self, slot: bool) -> None:
         self.slot, self.wake = slot, self.now
@@ -226,7 +230,7 @@ class World:
             return
         after = Step(task=done(task, action, self.now), wake=self.now)
         if error is not None:
-            after = failed(task, action, error, self.now)
+            after = failed(self.wish, task, action, error, self.now)
         check_move(task, after)
         check_counts(task, after)
         self._record(task, after)

@@ -268,7 +268,8 @@ class Worker:
             after = Step(task=reconcile.done(task, action, self.clock()))
         except EngineError as error:
             log.warning("action failed", task=task.id, action=str(action), error=error.message)
-            after = reconcile.failed(task, action, error, self.clock())
+            wish = self.queue.get(task.id)  # anew: a stop may have come during the call
+            after = reconcile.failed(wish, task, action, error, self.clock())
             self.slots.leave(task.id)  # the way up is over, or interrupted by a back-off
         await self.record(task, after)
         return self.clock() if after.wake is None else after.wake
