@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from keelman.errors import EngineAway, EngineFailed
-from keelman.progress import Progress
+from keelman.progress import Progress, words_of
 from keelman.runtime import Tell, to_nobody
 from keelman.runtime.fake import FakeEngine, FakeRuntime
 from keelman.seen import Missing, Present, Pulled, Pulling, Unavailable
 from keelman.task import Reason, Spec, State, Task
-from keelman.worker.images import AWAY_SECONDS, KEPT, PULLS_MOST, Images, words_of
+from keelman.worker.images import AWAY_SECONDS, KEPT, PULLS_MOST, Images
 from tests.unit.virtual_time import in_virtual_time, the_loop
 
 PULL_SECONDS = 60.0
@@ -65,6 +65,19 @@ async def pulling() -> AsyncIterator[Yard]:
 async def pass_time(seconds: float) -> None:
     """Let the loop's clock, which is not the wall's, go on."""
     await asyncio.sleep(seconds)
+
+
+@in_virtual_time
+async def test_who_only_wants_to_know_is_told_the_same_and_is_not_woken() -> None:
+    async with pulling() as yard:
+        assert yard.images.under_way(IMAGE) is None
+        yard.images.pull(IMAGE, "a")
+        assert yard.images.known(wanting("b"), Missing()) == Pulling()
+        assert yard.images.known(wanting("b"), Present()) == Present(pull=Pulling())
+        await pass_time(1)
+        assert yard.images.under_way(IMAGE) is not None
+        await pass_time(PULL_SECONDS)
+        assert yard.woken == [("a", PULL_SECONDS)]
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from rich.text import Text
 from keelman.cli import phases, show
 from keelman.task import State
 from keelman.wire import TaskReport, TransitionReport
+from keelman.words import headline
 
 _HEAD = ("ID", "Name", "State")  # told in the first lines of a page
 _ENGINE_ID = 12  # as many characters of a container's ID as the engine's own tools show
@@ -39,7 +40,7 @@ def _fields(task: TaskReport) -> Table:
     fields = show.plain(task)
     fields["HostPorts"] = show.ports(task) or {}
     if show.last_lines(task.message):
-        fields["Message"] = show.headline(task.message)
+        fields["Message"] = headline(task.message)
     table.add_row("  ID", task.id)
     for field, value in fields.items():
         if field not in _HEAD and value != _USUAL[field]:

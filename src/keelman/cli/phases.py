@@ -11,11 +11,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from keelman import words
 from keelman.task import State
 from keelman.wire import TransitionReport
 
 NAMES = {State.SCHEDULED: "starting", State.RUNNING: "running"}
-_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 class Phase(Struct, frozen=True, kw_only=True):
@@ -69,15 +69,7 @@ def span(seconds: float) -> str:
     """`0.42 s`, `42 s`, `5 m 12 s`, `3 h 5 m` or `2 d 3 h`: two units at most."""
     if seconds < 9.995:  # what is not rounded up to 10.00
         return f"{seconds:.2f} s"
-    whole = max(int(seconds), 10)
-    for unit, sign, part, small in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "m"),
-        (60, "m", 1, "s"),
-    ):
-        if whole >= unit:
-            return f"{whole // unit} {sign} {whole % unit // part} {small}"
-    return f"{whole} s"
+    return words.span(max(int(seconds), 10))
 
 
 def line(phase: Phase) -> str:

@@ -21,6 +21,7 @@ from keelman.cli.wanted import Wanted, merged, task_fields
 from keelman.client import Client, ClientError, Unreachable
 from keelman.task import State
 from keelman.wire import DryRunReport, TaskReport
+from keelman.words import headline
 
 _File = Annotated[
     Path | None,
@@ -70,7 +71,7 @@ async def run(
         if not wait and not follow:
             return 0
         report = await ended(client, report.id)
-        return outcome(report, show.headline(report.message) if follow else report.message)
+        return outcome(report, headline(report.message) if follow else report.message)
 
 
 def _told(report: DryRunReport) -> int:

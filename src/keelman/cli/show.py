@@ -18,6 +18,7 @@ from rich.text import Text
 
 from keelman.task import Reason, State
 from keelman.wire import TaskReport, TransitionReport
+from keelman.words import ANNOUNCED, headline
 
 COLOURS = {
     State.PENDING: "yellow",
@@ -32,7 +33,6 @@ _AGES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _OPTIONAL = ("PORTS", "RESTARTS", "REASON")
 _LEAST = {"ID": 8, "NAME": 6, "STATE": 9}
 _YIELDING = ("NAME", "IMAGE", "PORTS")  # what is cut off on a narrow terminal
-_ANNOUNCED = "; its last lines:"
 
 
 def console() -> Console:
@@ -67,14 +67,9 @@ def clean(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text)
 
 
-def headline(message: str) -> str:
-    """The first line of a Message, without the announcement of what follows it."""
-    return message.strip().split("\n")[0].removesuffix(_ANNOUNCED)
-
-
 def last_lines(message: str) -> list[str]:
     """What a failed task wrote last, as its Message has it."""
-    _, announced, rest = message.partition(f"{_ANNOUNCED}\n")
+    _, announced, rest = message.partition(f"{ANNOUNCED}\n")
     return rest.splitlines() if announced else []
 
 

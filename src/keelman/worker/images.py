@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from keelman.errors import EngineAway, EngineError, ImageNotFound
 from keelman.policy import LONGEST_WAIT_SECONDS, pulls_anew
-from keelman.progress import Progress
+from keelman.progress import Progress, words_of
 from keelman.runtime import Runtime
 from keelman.seen import Image, Missing, Present, Pulled, Pulling, Unavailable
 from keelman.task import Reason, State, Task
@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 PULLS_MOST = 3
 AWAY_SECONDS = 2.0
 KEPT = 2 * LONGEST_WAIT_SECONDS  # by then whoever waited has looked
-MEGABYTE = 1_000_000
 
 
 class UnderWay(Struct, kw_only=True):
@@ -51,12 +50,16 @@ class Images:
         self._ended: dict[str, Unavailable | Pulled] = {}
 
     def state(self, task: Task, found: Image) -> Image:
-        """What the engine says of a task's image, with what is known here of its pulls."""
-        image = task.spec.image
-        pull = self._under_way.get(image)
+        """What `known` says; who asks, waits for a pull that is under way."""
+        pull = self._under_way.get(task.spec.image)
         if pull is not None and (isinstance(found, Missing) or pulls_anew(task)):
             pull.waiting.add(task.id)
-        known = Pulling() if pull is not None else self._ended.get(image)
+        return self.known(task, found)
+
+    def known(self, task: Task, found: Image) -> Image:
+        """What the engine says of a task's image, with what is known here of its pulls."""
+        image = task.spec.image
+        known = Pulling() if image in self._under_way else self._ended.get(image)
         if isinstance(found, Present):
             return Present(pull=known)
         return found if known is None or isinstance(known, Pulled) else known
@@ -73,6 +76,11 @@ class Images:
         """How far the pull is that the task waits for."""
         pull = self._under_way.get(task.spec.image)
         return pull.progress if pull and task.reason is Reason.PULLING else None
+
+    def under_way(self, image: str) -> Progress | None:
+        """How far the pull of an image is; None before its turn, or without one."""
+        pull = self._under_way.get(image)
+        return None if pull is None else pull.progress
 
     def pull(self, image: str, task_id: str) -> None:
         """Have an image pulled; the task is woken when that is over."""
@@ -120,16 +128,3 @@ class Images:
         oldest = self._clock() - KEPT
         self._ended = {name: one for name, one in self._ended.items() if one.at > oldest}
         self._ended[image] = end
-
-
-def words_of(image: str, progress: Progress | None) -> str:
-    """How far a pull is, for people."""
-    if progress is None:
-        return f"pulling {image}: other pulls are before it"
-    if not progress.layers:
-        return f"pulling {image}"
-    words = f"pulling {image}: {progress.layers_done} of {progress.layers} layers"
-    if not progress.bytes_total:
-        return words
-    done, total = progress.bytes_done / MEGABYTE, progress.bytes_total / MEGABYTE
-    return f"{words}, {done:.1f} of {total:.1f} MB"

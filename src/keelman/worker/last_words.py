@@ -10,6 +10,7 @@ import msgspec
 from keelman.errors import KeelmanError
 from keelman.moves import Step
 from keelman.runtime import LogOptions, Runtime
+from keelman.words import ANNOUNCED
 
 LINES = 10
 LINE_MOST = 500
@@ -24,7 +25,7 @@ async def added(runtime: Runtime, step: Step) -> Step:
     lines = await _tail(runtime, move.container_id)
     if not lines:
         return step
-    message = "\n".join([f"{move.message}; its last lines:", *lines])
+    message = "\n".join([f"{move.message}{ANNOUNCED}", *lines])
     return msgspec.structs.replace(
         step,
         task=step.task.but(message=message),
