@@ -136,6 +136,12 @@ class Db:
         query = "SELECT move FROM transitions WHERE task_id = ? ORDER BY seq"
         return [_transition(move) for (move,) in self._store.read(query, task_id)]
 
+    def last_move(self, task_id: str) -> Transition | None:
+        """One task's newest Transition that is still kept."""
+        query = "SELECT move FROM transitions WHERE task_id = ? ORDER BY seq DESC LIMIT 1"
+        rows = self._store.read(query, task_id)
+        return _transition(rows[0][0]) if rows else None
+
     def last_seq(self) -> int:
         """The newest Transition's number, 0 before the first."""
         return int(self._store.fact("transition_seq") or 0)

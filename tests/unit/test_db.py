@@ -62,6 +62,16 @@ def test_what_is_not_on_record_is_none(db: Db) -> None:
     assert not db.buried(TASK_ID)
 
 
+async def test_the_newest_move_of_a_task_is_its_last(db: Db) -> None:
+    assert db.last_move(TASK_ID) is None
+    for to in (SCHEDULED, RUNNING):
+        await db.put(a_task(RUNNING), a_move(to=to))
+        await db.put(numbered(1), a_move(an_id(1)))
+    last = db.last_move(TASK_ID)
+    assert last is not None
+    assert (last.to, last.seq) == (RUNNING, 3)
+
+
 async def test_live_tasks_are_those_that_have_not_ended(db: Db) -> None:
     for state in State:
         await db.put(numbered(state, state))

@@ -83,3 +83,14 @@ async def test_a_port_where_nobody_listens_is_unhealthy(kind: str) -> None:
     seen = await verdict(check, 1)
     assert seen.health is Health.UNHEALTHY
     assert "refused" in seen.health_words
+
+
+def test_who_only_wants_to_know_is_told_what_is_on_record_and_starts_no_prober() -> None:
+    probes = Probes(FakeRuntime(FakeEngine(lambda: 0.0), "w"), lambda: 0.0, lambda _: None)
+    check = HealthCheck(path="/200")
+    task = a_task(asked={"health_check": check, "exposed_ports": {"80/tcp": {}}})
+    body = Running(container_id="c", attempt=1, since=0.0)
+    known = probes.known(task.but(health=Health.HEALTHY, message="well"), body)
+    assert (known.health, known.health_words) == (Health.HEALTHY, "well")
+    assert probes.known(task, body).health is Health.STARTING
+    assert probes._probers == {}

@@ -117,3 +117,13 @@ def test_everybody_gets_a_turn_and_never_too_many_at_once(
             slots.leave(task_id)
         assert len(starting) <= count
     assert len(up) == tasks
+
+
+def test_each_one_that_waits_has_its_place(woken: Woken) -> None:
+    slots = slots_of(1, woken)
+    slots.take("a")
+    for task_id in ("b", "c", "d"):
+        slots.wait(task_id)
+    assert [slots.before(task_id) for task_id in "abcd"] == [None, 0, 1, 2]
+    slots.leave("a")
+    assert [slots.before(task_id) for task_id in "bcd"] == [None, 0, 1]

@@ -56,17 +56,28 @@ class Probes:
             await asyncio.Event().wait()
 
     def seen(self, task: Task, body: Running) -> Running:
-        """What is seen of a running task, with its health; from now on it is probed."""
+        """What `known` says; from now on it is probed."""
         check = task.spec.probe
-        if check is None:
-            return body
-        prober = self._probers.get(task.id)
-        if prober is None or (prober.container_id, prober.since) != (body.container_id, body.since):
+        if check is not None and self._of(task, body) is None:
             self.drop(task.id)
             prober = self._probers[task.id] = Prober(task, body, check)
             self._start(task.id, prober)
-        pulse = prober.pulse
+        return self.known(task, body)
+
+    def known(self, task: Task, body: Running) -> Running:
+        """What is seen of a running task, with its health: what is on record before a probe."""
+        check = task.spec.probe
+        if check is None:
+            return body
+        pulse = (self._of(task, body) or Prober(task, body, check)).pulse
         return msgspec.structs.replace(body, health=pulse.health, health_words=pulse.words)
+
+    def _of(self, task: Task, body: Running) -> Prober | None:
+        """The prober of this very run of this very container."""
+        prober = self._probers.get(task.id)
+        if prober is None or (prober.container_id, prober.since) != (body.container_id, body.since):
+            return None
+        return prober
 
     def drop(self, task_id: str) -> None:
         """The task does not run: it is probed no more."""

@@ -32,6 +32,11 @@ class Slots:
         """How many would be if they could."""
         return len(self._waiting)
 
+    def before(self, task_id: str) -> int | None:
+        """How many wait before the task; None when it does not wait."""
+        waiting = list(self._waiting)
+        return waiting.index(task_id) if task_id in self._waiting else None
+
     def free(self, task_id: str) -> bool:
         """Whether the task may start something: it holds a slot, or one is free."""
         return task_id in self._held or len(self._held) < self._count

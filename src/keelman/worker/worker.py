@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
 
-from keelman import policy, reconcile
+from keelman import reconcile
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
@@ -32,20 +31,21 @@ from keelman.listing import Listing
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
 from keelman.runtime import Runtime
-from keelman.seen import Absent, Action, Body, Create, Pull, Running, Seen, Unknown
+from keelman.seen import Absent, Action, Body, Create, Pull, Seen, Unknown
 from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
 from keelman.worker import last_words, mounts, telling
 from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
+from keelman.worker.knowledge import Knowledge
 from keelman.worker.lanes import Lanes
 from keelman.worker.metrics import Metrics
+from keelman.worker.mishaps import Mishaps
 from keelman.worker.probes import Probes
 from keelman.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
 
-RECORD_AGAIN_SECONDS = 1.0
 PROBE_SECONDS = 10.0
 
 
@@ -83,9 +83,11 @@ class Worker:
         self.images = Images(runtime, clock, self.lanes.wake)
         self.probes = Probes(runtime, clock, self.lanes.wake)
         self.slots = Slots(limits.start_slots, self.lanes.wake)
+        self.knowledge = Knowledge(self.images, self.probes)
+        self.mishaps = Mishaps(clock)
         self.engine_trouble = "the engine was not reached yet"
+        self.engine_since: float | None = None
         self._expired: set[str] = set()
-        self._mishaps: Counter[str] = Counter()
 
     # -- for handlers ----------------------------------------------------------------------------
 
@@ -158,6 +160,8 @@ class Worker:
             log.warning("engine away", error=trouble)
         elif self.engine_trouble and not trouble:
             log.info("engine ready")
+        if bool(trouble) != bool(self.engine_trouble):
+            self.engine_since = self.clock()
         self.engine_trouble = trouble
 
     def retire(self, task_ids: Iterable[str]) -> None:
@@ -198,22 +202,21 @@ class Worker:
             wake = await self.run_task(task_id)
         except CannotRecord as error:
             log.warning("cannot record", task=task_id, error=error.message)
-            return self.clock() + RECORD_AGAIN_SECONDS
+            return self.mishaps.unrecorded(task_id, error).until
         except Exception as error:  # noqa: BLE001  # the lane's last net
             return await self.park(task_id, error)
-        self._mishaps.pop(task_id, None)
+        self.mishaps.over(task_id)
         return wake
 
     async def park(self, task_id: str, error: Exception) -> float:
         """Leave a task alone for a while after an error that is a bug, and say so."""
-        self._mishaps[task_id] += 1
+        mishap = self.mishaps.parked(task_id, error)
         self.metrics.stumbled()
-        log.error("internal_error", task=task_id, times=self._mishaps[task_id], exc_info=error)
+        log.error("internal_error", task=task_id, times=mishap.times, exc_info=error)
         self.slots.leave(task_id)
         with contextlib.suppress(Exception):  # its record may be the very thing that is broken
             await self._tell_of(task_id, error)
-        wait = policy.BACKOFF_FIRST_SECONDS * 2.0 ** min(self._mishaps[task_id], 20)
-        return self.clock() + min(wait, policy.BACKOFF_MOST_SECONDS)
+        return mishap.until
 
     async def _tell_of(self, task_id: str, error: Exception) -> None:
         if (task := self.db.get(task_id)) is not None and not task.state.ended:
@@ -221,7 +224,15 @@ class Worker:
             await self.db.put(task.but(reason=Reason.INTERNAL_ERROR, message=words))
 
     async def look(self, task: Task) -> Seen:
-        """What is to be seen of a task, by engine and worker; silence is Unknown."""
+        """What is to be seen of a task; from now on it is probed, and woken after its pull."""
+        return await self._look(task, self.knowledge.attended)
+
+    async def peek(self, task: Task) -> Seen:
+        """The same for whoever only asks: nothing comes of it."""
+        return await self._look(task, self.knowledge.known)
+
+    async def _look(self, task: Task, with_what_is_known: Callable[[Task, Body], Body]) -> Seen:
+        """By engine and worker; silence is Unknown."""
         if self.engine_trouble:
             return Seen(body=Unknown(why=self.engine_trouble))
         try:
@@ -231,20 +242,11 @@ class Worker:
         except EngineError as error:
             return Seen(body=Unknown(why=error.message))
         return Seen(
-            body=self._with_what_is_known(task, seen.body),
+            body=with_what_is_known(task, seen.body),
             others=seen.others,
             slot=self.slots.free(task.id),
             expired=task.id in self._expired,
         )
-
-    def _with_what_is_known(self, task: Task, body: Body) -> Body:
-        """What the engine says of a container, with what the worker knows: pulls and health."""
-        if isinstance(body, Running):
-            return self.probes.seen(task, body)
-        self.probes.drop(task.id)
-        if isinstance(body, Absent):
-            return Absent(image=self.images.state(task, body.image))
-        return body
 
     async def record(self, before: Task, step: Step) -> None:
         """Make a step durable, then tell of it."""
