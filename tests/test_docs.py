@@ -18,6 +18,7 @@ from keelman import Client, client, errors, listing
 from keelman.cli import app
 from keelman.cli.failures import EXIT_STATUSES
 from keelman.errors import KeelmanError
+from keelman.explanation import Asked, Block, Blocker, Explanation
 from keelman.routes import Parameter
 from keelman.task import EDGES, HostPort, Mount, Reason, State
 from keelman.wire import (
@@ -138,12 +139,29 @@ def test_every_field_of_a_task_is_documented_once() -> None:
         ("## TaskEvent", TaskEventIn),
         ("### Mount", Mount),
         ("## Try it without running it", DryRunReport),
+        ("## Why it is where it is", Explanation),
         ("## Transition", TransitionReport),
     ],
 )
 def test_every_field_is_documented(heading: str, kind: type[msgspec.Struct]) -> None:
     """Of everything that crosses the wire beside a Task."""
     same(names(tables("docs/api.md", heading)[0]), wire_names(kind))
+
+
+def test_what_a_task_may_wait_for_is_documented() -> None:
+    """Every code of an Explanation, and the fields inside of it in the rows of their objects."""
+    fields, codes = tables("docs/api.md", "## Why it is where it is")
+    same([names([row])[0] for row in codes], {str(one) for one in Blocker if one})
+    rows = {names([row])[0]: set(names([row], column=1)) for row in fields}
+    assert wire_names(Block) <= rows["Blocked"]
+    assert wire_names(Asked) <= rows["Wish"]
+
+
+def test_the_waits_that_operators_are_told_of_are_those_there_are() -> None:
+    """Each with what to do about it."""
+    rows = tables("docs/operations.md", "## Why does it not start?")[0]
+    told = {words.partition(":")[0] for row in rows[:-1] for words in names([row])[:1]}
+    assert told == {str(one) for one in Blocker if one}
 
 
 def test_the_fields_of_a_host_port_are_named() -> None:

@@ -20,6 +20,7 @@ import msgspec
 from yarl import URL
 
 from keelman.errors import KeelmanError
+from keelman.explanation import Explanation
 from keelman.frames import Frames
 from keelman.machine import Stats
 from keelman.task import State
@@ -138,6 +139,11 @@ class Client:
         """The task's history, oldest first."""
         async with self._call("GET", "tasks", task_id, "transitions") as response:
             return _decoded(await response.read(), list[TransitionReport])
+
+    async def why(self, task_id: str) -> Explanation:
+        """Why the task is where it is, what it waits for, and what comes next."""
+        async with self._call("GET", "tasks", task_id, "why") as response:
+            return _decoded(await response.read(), Explanation)
 
     async def stats(self) -> Stats:
         """The worker's machine, and what its live tasks asked of it."""

@@ -96,7 +96,7 @@ async def test_wrong_usage_is_2(words: str, complaint: str, keelman: Keelman) ->
     "words",
     [
         *("ps", "run img", "run --dry-run img", "stop web", "logs web", "inspect web", "events"),
-        *("export web", "stats"),
+        *("export web", "stats", "why web"),
     ],
 )
 async def test_no_worker_is_4_with_its_address(words: str, keelman: Keelman) -> None:

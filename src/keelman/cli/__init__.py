@@ -12,7 +12,7 @@ import sys
 from cyclopts import App, CycloptsError, Group
 from cyclopts.config import Env
 
-from keelman.cli import completion, export, follow, passing, run, stats, stop, tables
+from keelman.cli import completion, export, follow, passing, run, stats, stop, tables, why
 from keelman.cli.config import SOURCES, from_file
 from keelman.cli.failures import EXIT_STATUSES, INTERRUPTED, USAGE, complain, exit_status
 from keelman.errors import KeelmanError
@@ -33,6 +33,7 @@ _MACHINE = Group("On this machine", sort_key=3)
 app.command(run.run, group=_TASKS, usage="Usage: keelman run [OPTIONS] IMAGE [COMMAND...]")
 app.command(tables.ps, group=_TASKS)
 app.command(tables.inspect, group=_TASKS)
+app.command(why.why, group=_TASKS)
 app.command(follow.logs, group=_TASKS)
 app.command(stop.stop, group=_TASKS, usage="Usage: keelman stop [OPTIONS] ID...")
 app.command(follow.events, group=_TASKS)

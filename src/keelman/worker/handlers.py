@@ -12,13 +12,13 @@ from uuid import UUID
 import msgspec
 from aiohttp.web import Request, Response, StreamResponse
 
-from keelman import errors, listing, machine, openapi, params, wire
+from keelman import errors, explanation, listing, machine, openapi, params, wire
 from keelman.api import Handler, json_response, read_json, send_json
 from keelman.errors import BadField
 from keelman.routes import Answer, Parameter, Route
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
-from keelman.worker import logs, metrics, sse, stats, waiting
+from keelman.worker import logs, metrics, reasons, sse, stats, waiting
 from keelman.worker.levels import Levels
 from keelman.worker.trial import trial
 from keelman.worker.worker import Worker
@@ -68,6 +68,11 @@ async def get_transitions(request: Request, worker: Worker) -> Response:
     """List a task's Transitions."""
     moves = worker.db.history(worker.get_task(task_id(request)).id)
     return json_response(wire.encode_list([wire.encode_transition(move) for move in moves]))
+
+
+async def get_why(request: Request, worker: Worker) -> Response:
+    """Explain why a task is where it is, and what comes next."""
+    return json_response(wire.encode_value(await reasons.why(worker, task_id(request))))
 
 
 async def get_events(request: Request, worker: Worker) -> StreamResponse:
@@ -183,6 +188,13 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         "/tasks/{taskID}/transitions",
         get_transitions,
         (Answer(200, "its Transitions, oldest first", list[wire.TransitionReport]),),
+        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/tasks/{taskID}/why",
+        get_why,
+        (Answer(200, "the Explanation", explanation.Explanation),),
         refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
     ),
     Route(
