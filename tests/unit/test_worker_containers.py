@@ -172,6 +172,18 @@ async def test_an_expired_task_goes_container_first(machine: Machine) -> None:
 
 
 @in_virtual_time
+async def test_a_task_that_is_gone_is_kept_in_no_memory(machine: Machine) -> None:
+    """Retention may list it once more in the moment in which its record goes."""
+    worker = await ended(machine)
+    worker.retire([TASK_ID])
+    await settle(worker)
+    assert worker.db.get(TASK_ID) is None
+    worker.retire([TASK_ID])
+    await settle(worker)
+    assert worker._expired == set()
+
+
+@in_virtual_time
 async def test_an_ended_task_that_has_not_expired_keeps_its_container(machine: Machine) -> None:
     worker = await ended(machine)
     await settle(worker)

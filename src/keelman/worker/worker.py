@@ -185,6 +185,7 @@ class Worker:
         if task is None:
             task = new_task(wish) if wish is not None else await self.adoption.of(task_id)
         if task is None:
+            self._expired.discard(task_id)  # retention may ask anew while the record goes
             return None
         seen = await self.look(task)
         step = reconcile.step(wish, task, seen, self.clock())
