@@ -392,6 +392,21 @@ async def test_lanes_and_start_slots_are_shown_as_they_are(
 
 
 @in_virtual_time
+async def test_the_tasks_of_the_event_loop_come_and_go_with_the_work(
+    machine: Machine, measured: Measured
+) -> None:
+    machine.engine.latency.update(create=10.0)
+    async with at_work(measured.worker):
+        await pass_time(1)
+        at_rest = measured.level("asyncio_tasks")
+        await send(measured.worker, 1)
+        await pass_time(1)
+        assert measured.level("asyncio_tasks") == at_rest + 1
+        await pass_time(60)
+        assert measured.level("asyncio_tasks") == at_rest
+
+
+@in_virtual_time
 async def test_pulls_wait_until_they_are_over(machine: Machine, measured: Measured) -> None:
     machine.engine.latency["pull"] = 10.0
     async with at_work(measured.worker):

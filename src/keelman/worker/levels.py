@@ -5,6 +5,7 @@ Nothing is counted along: the worker is asked. What the Db does not answer is le
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -35,6 +36,8 @@ class Levels(Collector):
         up = not worker.engine_trouble
         yield _gauge("engine_up", "Whether the engine answers and is the right one.", up)
         yield _gauge("lanes_active", "Tasks that are being looked at.", worker.lanes.active)
+        tasks = len(asyncio.all_tasks())
+        yield _gauge("asyncio_tasks", "Tasks of the worker's own event loop.", tasks)
         slots = worker.slots
         yield _gauge("start_slots_held", "Containers on their way up.", slots.held)
         yield _gauge("start_slots_waiting", "Tasks that wait for a start slot.", slots.waiting)
