@@ -215,7 +215,10 @@ def check_query(request: web.Request, asked: Mapping[str, Parameter]) -> None:
 async def streaming(request: web.Request, response: web.StreamResponse) -> AsyncIterator[None]:
     """A response under way: what goes wrong from here on cuts it visibly short, unanswered."""
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+    except ConnectionError as error:  # the client went, and its cancellation is on its way
+        raise asyncio.CancelledError from error
     try:
         yield
     except (KeelmanError, TimeoutError, ConnectionError):

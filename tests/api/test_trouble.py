@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, ServerDisconnectedError
+from aiohttp.web import Request, StreamResponse
 
 from keelman import api
 from keelman.api import Api
@@ -202,6 +203,31 @@ async def test_a_listener_that_goes_is_let_go_of(served: Served) -> None:
     async with listening(served):
         pass
     await until(lambda: served.connections == 0)
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/events", "/tasks/{}/logs"])
+async def test_a_client_that_goes_just_before_its_answer_begins_is_no_bug(
+    served: Served, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its connection is closing, and the request is not cancelled yet."""
+    task_id = await served.has_run("talk-and-fail")
+    prepare = StreamResponse.prepare
+
+    async def too_late(response: StreamResponse, request: Request) -> object:
+        assert request.transport is not None
+        request.transport.abort()
+        return await prepare(response, request)
+
+    monkeypatch.setattr(StreamResponse, "prepare", too_late)
+    with pytest.raises(ServerDisconnectedError):
+        await served.get(path.format(task_id))
+    await until(lambda: served.connections == 0)
+    route = path.format("{taskID}")
+    figures = served.worker.metrics.registry
+    labels = {"method": "GET", "route": route, "status": "cancelled"}
+    asked = figures.get_sample_value("keelman_http_requests_total", labels)
+    assert asked in (1, 2)  # this client asks once more
+    assert "internal_error" not in capsys.readouterr().out
 
 
 # -- the end -------------------------------------------------------------------------------------
