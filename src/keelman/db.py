@@ -177,7 +177,11 @@ class Db:
         move: Transition | None = None,
         then: Callable[[Transition | None], None] | None = None,
     ) -> Transition | None:
-        """Record a task and its move; returns the move with its number. Raises: CannotRecord."""
+        """Record a task and its move; returns the move with its number. Raises: CannotRecord.
+
+        A FAILED that was decided on before a stop came is not recorded: the step after it sees the
+        stop, which has the last word.
+        """
         return await self._store.write(lambda connection: _put(connection, task, move), then)
 
     async def set_engine_id(self, engine_id: str) -> None:
@@ -215,6 +219,8 @@ def _shown(wish: bytes | None, task: bytes | None) -> Task | None:
 
 
 def _put(connection: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
+    if move is not None and move.to is State.FAILED and _stopped_since(connection, task):
+        return None
     connection.execute(
         "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET"
         " state = excluded.state, wish = excluded.wish, finished = excluded.finished,"
@@ -225,6 +231,13 @@ def _put(connection: sqlite3.Connection, task: Task, move: Transition | None) ->
         ),
     )
     return None if move is None else _append(connection, move)
+
+
+def _stopped_since(connection: sqlite3.Connection, task: Task) -> bool:
+    """Whether a stop has come that the task does not serve yet."""
+    query = "SELECT wish FROM queue WHERE task_id = ? AND seq > ?"
+    newer = connection.execute(query, (task.id, task.wish)).fetchone()
+    return newer is not None and msgspec.json.decode(newer[0], type=Wish).stops
 
 
 def _append(connection: sqlite3.Connection, move: Transition) -> Transition:

@@ -78,6 +78,32 @@ async def test_live_tasks_are_those_that_have_not_ended(db: Db) -> None:
     assert db.live() == {an_id(0): PENDING, an_id(1): SCHEDULED, an_id(2): RUNNING}
 
 
+async def test_a_failure_decided_on_before_a_stop_came_is_not_recorded(
+    db: Db, queue: Queue
+) -> None:
+    await queue.put(an_event(), NOW)
+    await db.put(a_task(RUNNING))
+    await queue.put(a_delete(), NOW)
+    assert await db.put(a_task(FAILED), a_move(to=FAILED)) is None
+    assert (db.get(TASK_ID), db.last_seq()) == (a_task(RUNNING), 0)
+
+
+@pytest.mark.parametrize("state", [SCHEDULED, RUNNING, COMPLETED], ids=lambda state: state.name)
+async def test_what_else_was_decided_on_before_a_stop_came_is_recorded(
+    db: Db, queue: Queue, state: State
+) -> None:
+    await queue.put(an_event(), NOW)
+    await queue.put(a_delete(), NOW)
+    assert await db.put(a_task(state), a_move(to=state)) is not None
+
+
+async def test_a_failure_is_recorded_whatever_else_was_wished(db: Db, queue: Queue) -> None:
+    await db.put(a_task(FAILED, wish=0), a_move(to=FAILED))
+    await queue.put(an_event(), NOW)
+    assert await db.put(a_task(FAILED, wish=1), a_move(to=FAILED)) is not None
+    assert await db.put(a_task(FAILED, wish=0), a_move(to=FAILED)) is not None
+
+
 # -- the list ------------------------------------------------------------------------------------
 
 
