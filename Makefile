@@ -40,6 +40,10 @@ demo: venv images ## the main job, shown: tasks sent, run, listed, stopped
 picture: venv images ## draw docs/cli.svg anew, from what the command line says
 	@$(BIN)/python scripts/picture
 
+.PHONY: decisions
+decisions: venv ## write tests/data/decisions.txt anew: what the pure core decides, cell by cell
+	@$(BIN)/python -m tests.unit.decisions
+
 .PHONY: test
 test: venv images ## every test, those on a real engine too
 	@$(BIN)/pytest $(ARGS)

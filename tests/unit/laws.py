@@ -104,6 +104,9 @@ def check_truth(wish: Wish | None, before: Task, seen: Seen, after: Step) -> Non
     if move is not None and move.to is State.COMPLETED:
         assert not isinstance(seen.body, Running | Unknown)
         assert before.state is State.RUNNING or is_ending(wish, before)
+    if move is not None and move.to.ended and isinstance(seen.body, Exited):
+        older = seen.body.attempt < after.task.attempt
+        assert before.state is State.RUNNING or older, "it ran, and nobody was told"
     if move is not None and move.to is State.RUNNING:
         assert isinstance(seen.body, Running | Exited)
         assert seen.body.attempt == after.task.attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 
@@ -37,6 +38,11 @@ WISHES = {
     "a stop of a higher generation": a_wish(State.COMPLETED, seq=9, generation=9),
 }
 POLICIES = ("", "always", "on-failure:1")
+ATTEMPTS = (
+    1,
+    2,
+    3,
+)  # older than, the same as, newer than a task's; tasks are in their first or second
 
 
 def asked() -> Iterator[dict[str, object]]:
@@ -64,7 +70,11 @@ def pending() -> Iterator[Task]:
 
 
 def scheduled() -> Iterator[Task]:
-    endings_ = (None, Ending(why=Why.ADOPTED, since=NOW), Ending(why=Why.STOPPED, since=NOW))
+    endings_ = (
+        None,
+        Ending(why=Why.ADOPTED, since=NOW),
+        *(Ending(why=Why.STOPPED, since=NOW - 60, signalled=rungs) for rungs in (0, 2)),
+    )
     for spec, (attempt, started, ran), due, retries, ending in product(
         asked(),
         ((1, 0, None), (1, 1, None), (2, 1, NOW - 60), (2, 2, NOW - 60)),
@@ -126,24 +136,38 @@ def bodies() -> Iterator[Body]:
         yield Absent(image=Present(pull=denied))
         yield Absent(image=Present(pull=Pulled(at=at)))
     yield Absent(image=Present(pull=Pulling()))
-    for attempt in (1, 2, 3):
-        yield Running(container_id=CONTAINER, attempt=attempt, since=NOW - 60)
+    for attempt in ATTEMPTS:
+        yield from containers(attempt)
+
+
+def containers(attempt: int) -> Iterator[Body]:
+    for spec_hash in ("", "another spec's"):
+        yield Running(container_id=CONTAINER, attempt=attempt, since=NOW - 60, spec_hash=spec_hash)
     for health in (Health.HEALTHY, Health.UNHEALTHY):
-        yield Running(container_id=CONTAINER, attempt=1, since=NOW - 60, health=health)
-        for refused in (None, PORT_TAKEN):
-            yield Created(container_id=CONTAINER, attempt=attempt, refused=refused)
-        for code, oom, up in ((0, False, 60), (3, False, 601), (137, True, 60), (143, False, 60)):
-            yield Exited(
-                container_id=CONTAINER, attempt=attempt, code=code, oom=oom,
-                since=NOW - up, until=NOW - 1,
-            )  # fmt: skip
+        yield Running(container_id=CONTAINER, attempt=attempt, since=NOW - 60, health=health)
+    for refused in (None, PORT_TAKEN):
+        yield Created(container_id=CONTAINER, attempt=attempt, refused=refused)
+    for code, oom, up in (
+        *((0, False, 60), (3, False, 601), (137, False, 60), (143, False, 60)),
+        *((137, True, 60), (0, True, 60)),
+    ):
+        yield Exited(
+            container_id=CONTAINER,
+            attempt=attempt,
+            code=code,
+            oom=oom,
+            since=NOW - up,
+            until=NOW - 1,
+        )
 
 
 def sights() -> Iterator[Seen]:
     for body in bodies():
         yield Seen(body=body)
-        yield Seen(body=body, slot=False)
+        if isinstance(body, Absent | Created):  # who could use a slot
+            yield Seen(body=body, slot=False)
         yield Seen(body=body, expired=True)
+    yield Seen(body=Unknown(), others=("older",))
     yield Seen(body=Absent(image=Present()), others=("older",))
     yield Seen(body=Running(container_id=CONTAINER, attempt=2, since=NOW), others=("older", "old"))
 
@@ -165,6 +189,15 @@ def test_on_one_sight_every_task_comes_to_rest_and_asks_for_the_same_again(
 ) -> None:
     for task, seen in product(TASKS[state][::5], SIGHTS[::2]):
         check_fixpoint(wish, task, seen, NOW)
+
+
+@pytest.mark.parametrize("kind", [Created, Running, Exited])
+def test_every_kind_of_container_is_seen_of_every_attempt(kind: type[Created]) -> None:
+    """With each of its forms: what is left out here, no law is held against."""
+    forms = [body for body in bodies() if isinstance(body, kind)]
+    counts = Counter(body.attempt for body in forms)
+    assert set(counts) == set(ATTEMPTS)
+    assert len(set(counts.values())) == 1
 
 
 NOT_WALKED = {
