@@ -15,6 +15,7 @@ from keelman.runtime.fake_container import FakeContainer
 from keelman.seen import Action, Seen
 from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task
+from keelman.worker.recorder import Recorder
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
 from tests.unit.given import NOW, TASK_ID
@@ -142,6 +143,7 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.engine = CountingEngine(clock)
+        self.recorder: Recorder | None = None
         self._open: Store | None = None
 
     def worker(self, fuse: Fuse | None = None, **limits: Any) -> Worker:
@@ -151,7 +153,13 @@ class Machine:
         store = self._open = FusedStore(self.directory, new_id)
         store.fuse = fuse
         runtime = FusedRuntime(self.engine, fuse)
-        return Worker(store=store, runtime=runtime, clock=clock, limits=Limits(**limits))
+        return Worker(
+            store=store,
+            runtime=runtime,
+            clock=clock,
+            limits=Limits(**limits),
+            recorder=self.recorder,
+        )
 
     async def met(self, fuse: Fuse | None = None, **limits: Any) -> Worker:
         """A worker that has met its engine; none of its loops runs."""

@@ -46,6 +46,13 @@ app.command(  # by name: only a worker loads what a worker needs
     group=_MACHINE,
     config=[Env("KEELMAN_", command=False), from_file],
 )
+app.command(  # by name: only who replays loads the rules
+    "keelman.cli.replay:replay",
+    name="replay",
+    help="Ask the rules again what a worker asked them, and show where they answer differently.",
+    group=_MACHINE,
+    usage="Usage: keelman replay [OPTIONS] FILE...",
+)
 app.command(completion.of(app), group=_MACHINE)
 
 

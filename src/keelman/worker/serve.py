@@ -15,6 +15,7 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -24,12 +25,14 @@ from msgspec import Struct
 from keelman.api import Api
 from keelman.db import Db
 from keelman.errors import CannotStart
+from keelman.flight import Began
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store, lock_file
 from keelman.worker import own_log
 from keelman.worker.handlers import ROUTES
 from keelman.worker.metrics import Metrics
+from keelman.worker.recorder import FlightFile
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Limits, Worker
 
@@ -86,17 +89,24 @@ async def serve(
             options.name, options.docker_host, tls=tls, config=options.docker_config
         )
         undo.push_async_callback(engine.close)
+        recorder = FlightFile(options.data_dir, lambda: _began(options, clock))
+        undo.callback(recorder.close)
         worker = Worker(
             store=store,
             runtime=MeasuredRuntime(engine, clock, metrics.called),
             clock=clock,
             limits=options.limits,
             metrics=metrics,
+            recorder=recorder,
         )
         await _own(worker.db, options.name)
         api = Api(options.host, options.port, worker, ROUTES, metrics.measure)
         api.bind()
         await _run(worker, api, options)
+
+
+def _began(options: WorkerOptions, clock: Callable[[], float]) -> Began:
+    return Began(version=metadata.version("keelman"), worker=options.name, at=clock())
 
 
 def engine_tls(certs: Path) -> ssl.SSLContext:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
-from keelman import reconcile
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
@@ -42,6 +41,7 @@ from keelman.worker.lanes import Lanes
 from keelman.worker.metrics import Metrics
 from keelman.worker.mishaps import Mishaps
 from keelman.worker.probes import Probes
+from keelman.worker.recorder import Recorder, Rules
 from keelman.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -69,6 +69,7 @@ class Worker:
         clock: Callable[[], float],
         limits: Limits,
         metrics: Metrics | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.directory = store.directory
         self.queue = Queue(store)
@@ -78,6 +79,7 @@ class Worker:
         self.clock = clock
         self.limits = limits
         self.metrics = metrics or Metrics(clock)
+        self.rules = Rules(recorder)
         self.lanes = Lanes(self.run_task_safely, clock)
         self.adoption = Adoption(runtime, self.db, self.lanes.wake)
         self.images = Images(runtime, clock, self.lanes.wake)
@@ -188,7 +190,7 @@ class Worker:
             self._expired.discard(task_id)  # retention may ask anew while the record goes
             return None
         seen = await self.look(task)
-        step = reconcile.step(wish, task, seen, self.clock())
+        step = self.rules.step(wish, task, seen, self.clock())
         if step.forget:
             return await self.forget(step.task)
         self.slots.settle(step, seen)  # before any await: the slot that was seen free is still free
@@ -268,11 +270,11 @@ class Worker:
         """Carry an action out, record what it leaves behind, and answer when to look again."""
         try:
             await self._do(task, action)
-            after = Step(task=reconcile.done(task, action, self.clock()))
+            after = Step(task=self.rules.done(task, action, self.clock()))
         except EngineError as error:
             log.warning("action failed", task=task.id, action=str(action), error=error.message)
             wish = self.queue.get(task.id)  # anew: a stop may have come during the call
-            after = reconcile.failed(wish, task, action, error, self.clock())
+            after = self.rules.failed(wish, task, action, error, self.clock())
             self.slots.leave(task.id)  # the way up is over, or interrupted by a back-off
         await self.record(task, after)
         return self.clock() if after.wake is None else after.wake
