@@ -1,0 +1,135 @@
+"""A worker's process: the real worker with all its loops, and what is asked of it over the API.
+
+It can die between any two callbacks (`loop.Mark`); whoever waits for an answer is then told Died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from keelman.errors import KeelmanError
+from keelman.runtime.fake import FakeRuntime
+from keelman.seen import Action
+from keelman.task import Task
+from keelman.worker.watch import Watch
+from keelman.worker.worker import Limits, Worker
+from tests.simulation.disk import Disk, SimStore
+from tests.simulation.engine import NAME, SimEngine
+from tests.simulation.loop import Mark, the_loop
+
+T = TypeVar("T")
+Before = Callable[[Worker, Task, Action], None]
+
+
+class Died(Exception):
+    """No answer: the process is gone."""
+
+
+class SimRuntime(FakeRuntime):
+    """Every action is judged before it is sent."""
+
+    before_doing: Callable[[Task, Action], None]
+
+    async def do(self, task: Task, action: Action) -> None:
+        self.before_doing(task, action)
+        await super().do(task, action)
+
+
+class SimWorker(Worker):
+    """The real one; that it parks a task after an error of its own is a finding."""
+
+    parked: Callable[[Exception], None]
+
+    async def park(self, task_id: str, error: Exception) -> float:
+        self.parked(error)
+        return await super().park(task_id, error)
+
+
+class Process:
+    """One life of the worker."""
+
+    def __init__(
+        self,
+        engine: SimEngine,
+        disk: Disk,
+        *,
+        before: Before,
+        failed: Callable[[str], None],
+        died: asyncio.Event,
+    ) -> None:
+        self.mark = Mark()
+        self.mark.on_death = self._died
+        self._told = failed
+        self._end = died
+        self._unanswered: dict[asyncio.Future[Any], None] = {}
+        self.mark.context.run(self._begin, engine, disk, before)
+
+    @property
+    def dead(self) -> bool:
+        return self.mark.dead
+
+    def _failed(self, words: str) -> None:
+        """What the dead say while they are taken apart is nothing."""
+        if not self.dead:
+            self._told(words)
+
+    def _begin(self, engine: SimEngine, disk: Disk, before: Before) -> None:
+        self.store = SimStore(disk)
+        runtime = SimRuntime(engine, NAME)
+        limits = Limits(start_slots=2, keep_ended_seconds=150.0)
+        self.worker = SimWorker(
+            store=self.store, runtime=runtime, clock=engine.clock, limits=limits
+        )
+        self.worker.parked = lambda error: self._failed(f"internal error: {error!r}")
+        runtime.before_doing = lambda task, action: before(self.worker, task, action)
+        self.watch = Watch(self.worker, NAME, lambda engine_id: None)
+        self._main = the_loop().create_task(self._run(), context=self.mark.context.copy())
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in self.watch.loops:
+                    group.create_task(loop())
+        except BaseException as error:  # noqa: BLE001  # a worker does not end by itself
+            self._failed(f"the worker ended by itself: {error!r}")
+
+    def _died(self) -> None:
+        self.store.drop()
+        self._end.set()
+        for answer in self._unanswered:
+            if not answer.done():
+                answer.set_exception(Died())
+
+    async def ask(self, handler: Callable[[Worker], Coroutine[Any, Any, T]]) -> T:
+        """What a handler answers. Raises: Died, and what the handler raises."""
+        if self.dead:
+            raise Died
+        answer: asyncio.Future[T] = the_loop().create_future()
+        self._unanswered[answer] = None
+        context = self.mark.context.copy()
+        self._asked = the_loop().create_task(self._handle(handler, answer), context=context)
+        try:
+            return await answer
+        finally:
+            del self._unanswered[answer]
+
+    async def _handle(
+        self, handler: Callable[[Worker], Coroutine[Any, Any, T]], answer: asyncio.Future[T]
+    ) -> None:
+        try:
+            result = await handler(self.worker)
+        except KeelmanError as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+
+
+@asynccontextmanager
+async def no_session() -> AsyncIterator[None]:
+    """There is no network here: tasks are probed by commands only."""
+    yield None
