@@ -166,6 +166,36 @@ async def test_what_is_already_so_is_success(
 
 
 @pytest.mark.parametrize(
+    ("made", "started", "error"),
+    [
+        ((404, WORDS), NO_ANSWER, ContainerGone),
+        ((409, WORDS), NO_ANSWER, ContainerGone),  # it does not run
+        ((500, WORDS), NO_ANSWER, EngineFailed),
+        ((201, {"Id": "e"}), (404, WORDS), EngineRefused),  # no such command
+        ((201, {"Id": "e"}), (409, WORDS), EngineRefused),
+        ((201, {"Id": "e"}), (500, WORDS), EngineFailed),
+    ],
+)
+async def test_a_command_says_whether_its_container_or_itself_is_missing(
+    tmp_path: Path, made: Answer, started: Answer, error: type[KeelmanError]
+) -> None:
+    script = {("POST", f"/containers/{ID}/exec"): made, ("POST", "/exec/e/start"): started}
+    async with runtime_on(tmp_path, script) as runtime:
+        with pytest.raises(error) as met:
+            await runtime.exec_start(ID, TRUE)
+    assert type(met.value) is error
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ContainerGone), (500, EngineFailed)])
+async def test_a_command_that_the_engine_does_not_know_is_gone(
+    tmp_path: Path, status: int, error: type[KeelmanError]
+) -> None:
+    async with runtime_on(tmp_path, {("GET", "/exec/e/json"): (status, WORDS)}) as runtime:
+        with pytest.raises(error):
+            await runtime.exec_code("e")
+
+
+@pytest.mark.parametrize(
     ("listed", "inspected", "error"),
     [
         ((500, WORDS), NO_ANSWER, EngineFailed),

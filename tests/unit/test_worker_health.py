@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keelman.errors import ContainerGone, EngineRefused, KeelmanError
 from keelman.health import Health, HealthCheck
 from keelman.task import Reason, State
 from tests.unit.given import TASK_ID
@@ -127,6 +128,70 @@ async def test_an_engine_that_is_away_makes_nobody_unhealthy(machine: Machine) -
         machine.engine.up()
         await pass_time(60)
         assert worker.get_task(TASK_ID).health is Health.HEALTHY
+
+
+@in_virtual_time
+async def test_a_refused_probe_of_a_container_that_the_engine_does_not_have_counts_for_nothing(
+    machine: Machine,
+) -> None:
+    """Another engine is behind the address for a while: that is no word of the task."""
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(CHECKED)
+        await pass_time(5)
+        refuse(machine, ContainerGone("no such container"))
+        await pass_time(300)
+        task = worker.get_task(TASK_ID)
+        assert (task.state, task.attempt, task.health) == (RUNNING, 1, Health.HEALTHY)
+
+
+@in_virtual_time
+async def test_a_probe_that_is_refused_for_itself_has_failed(machine: Machine) -> None:
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(CHECKED)
+        await pass_time(5)
+        refuse(machine, EngineRefused("no such command"))
+        await pass_time(60)
+        assert worker.get_task(TASK_ID).reason is Reason.UNHEALTHY
+
+
+@in_virtual_time
+async def test_a_command_that_the_engine_forgot_is_not_waited_for(machine: Machine) -> None:
+    """An engine that is started anew beside living containers knows no command of before."""
+    machine.engine.exec_codes[ASK] = None
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(CHECKED)
+        await pass_time(5)
+        machine.engine.execs.clear()
+        machine.engine.exec_codes[ASK] = 0
+        await pass_time(60)
+        task = worker.get_task(TASK_ID)
+        assert (task.state, task.health) == (RUNNING, Health.HEALTHY)
+
+
+@in_virtual_time
+async def test_a_command_that_has_ended_is_not_asked_for_again(machine: Machine) -> None:
+    """The engine forgets it before a long Interval is over."""
+    seldom = HealthCheck(kind="command", command=ASK, interval=3600, retries=1)
+    worker = machine.worker()
+    async with at_work(worker):
+        await worker.add_task(an_event(health_check=seldom))
+        await pass_time(5)
+        machine.engine.execs.clear()
+        await pass_time(3600)
+        assert machine.engine.execs == [ASK]
+        assert worker.get_task(TASK_ID).health is Health.HEALTHY
+
+
+def refuse(machine: Machine, error: KeelmanError) -> None:
+    """From now on every command in a container is answered so."""
+
+    def refused(container_id: str, command: tuple[str, ...]) -> str:
+        raise error
+
+    machine.engine.exec_start = refused  # type: ignore[method-assign]
 
 
 @in_virtual_time

@@ -79,10 +79,13 @@ class Runtime(Protocol):
         """
 
     async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
-        """Run a command in a running container, detached; its ID. Raises: EngineRefused."""
+        """Run a command in a running container, detached; its ID.
+
+        Raises: ContainerGone when it is not there or does not run, EngineRefused.
+        """
 
     async def exec_code(self, exec_id: str) -> int | None:
-        """The code that such a command ended with; None while it runs."""
+        """The code that such a command ended with; None while it runs. Raises: ContainerGone."""
 
     async def pull(self, image: str, tell: Tell = to_nobody) -> None:
         """Pull an image, telling how far it is, and return when it is here.

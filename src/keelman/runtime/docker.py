@@ -216,13 +216,14 @@ class DockerRuntime:
             await self._container(container_id).delete(force=True, v=True, timeout=self._timeout)
 
     async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
-        with translated():
+        with translated(statuses.EXEC):
             one = await self._container(container_id).exec(command, stdout=False, stderr=False)
+        with translated():  # here a 404 may be a command that is not there
             await one.start(detach=True, timeout=self._timeout)
             return str(one.id)
 
     async def exec_code(self, exec_id: str) -> int | None:
-        with translated():
+        with translated(statuses.EXEC):
             told = await self._calls.containers.exec(exec_id).inspect()
             return None if told["Running"] else int(told["ExitCode"])
 

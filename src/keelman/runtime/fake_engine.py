@@ -18,7 +18,14 @@ from hashlib import sha256
 from itertools import count
 from typing import Any, TypeVar
 
-from keelman.errors import EngineAway, EngineError, EngineFailed, EngineRefused, ImageNotFound
+from keelman.errors import (
+    ContainerGone,
+    EngineAway,
+    EngineError,
+    EngineFailed,
+    EngineRefused,
+    ImageNotFound,
+)
 from keelman.runtime.container import tagged
 from keelman.runtime.fake_container import FakeContainer, Ports, Program, Stream
 from keelman.runtime.marks import TASK_LABEL, WORKER_LABEL
@@ -118,11 +125,13 @@ class FakeEngine:
         """`exec_codes` says what a command in a container ends with: 0 when it says nothing."""
         one = self.containers.get(container_id)
         if one is None or one.state["Status"] != "running":
-            raise EngineRefused(f"container {container_id} is not running")
+            raise ContainerGone(f"container {container_id} is not running")
         self.execs.append(command)
         return str(len(self.execs) - 1)
 
     def exec_code(self, exec_id: str) -> int | None:
+        if int(exec_id) >= len(self.execs):
+            raise ContainerGone(f"no such exec: {exec_id}")
         return self.exec_codes.get(self.execs[int(exec_id)], 0)
 
     # -- being asked -----------------------------------------------------------------------------

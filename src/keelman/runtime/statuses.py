@@ -25,6 +25,7 @@ START: Meanings = {409: EngineBusy}  # it is being removed
 SIGNAL: Meanings = {404: None, 409: None}  # gone, or not running
 REMOVE: Meanings = {404: None, 409: EngineBusy}
 LOGS: Meanings = {404: ContainerGone, 409: ContainerGone}
+EXEC: Meanings = {404: ContainerGone, 409: ContainerGone}  # no such container, or not running
 PULL: Meanings = {400: ImageNotFound, 404: ImageNotFound, 429: EngineFailed}
 
 NOT_THERE = frozenset({400, 404})  # 400: it cannot even be a name

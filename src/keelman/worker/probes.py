@@ -13,7 +13,7 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from keelman.errors import EngineAway, EngineError
+from keelman.errors import ContainerGone, EngineAway, EngineError
 from keelman.health import Health, HealthCheck, Probe, Pulse, port_of
 from keelman.runtime import Runtime
 from keelman.seen import Running
@@ -100,7 +100,11 @@ class Probes:
             await asyncio.sleep(prober.check.interval)
 
     async def _probe(self, prober: Prober) -> Probe | None:
-        """One probe within its time; None when the engine's silence says nothing of the task."""
+        """One probe within its time; None when what the engine says is nothing of the task.
+
+        That is its silence, and that it has no such container running: it has ended, which the
+        lane sees, or another engine is behind the address.
+        """
         check = prober.check
         try:
             async with asyncio.timeout(check.timeout):
@@ -108,6 +112,9 @@ class Probes:
         except TimeoutError:
             passed, words = False, f"no answer to {_named(prober)} within {check.timeout} s"
         except EngineAway:
+            return None
+        except ContainerGone:
+            prober.last_exec = ""  # an engine that was started anew knows no command of before
             return None
         except (OSError, aiohttp.ClientError, EngineError) as error:
             passed, words = False, f"{_named(prober)} failed: {_why(error)}"
@@ -138,6 +145,7 @@ class Probes:
         prober.last_exec = await self._runtime.exec_start(prober.container_id, command)
         while (code := await self._runtime.exec_code(prober.last_exec)) is None:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_AGAIN_SECONDS)  # the engine tells of no end
+        prober.last_exec = ""  # its end is known: the engine forgets it in a while
         return code == 0, f"{_named(prober)} ended with {code}"
 
 
