@@ -48,6 +48,11 @@ decisions: venv ## write tests/data/decisions.txt anew: what the pure core decid
 test: venv images ## every test, those on a real engine too
 	@$(BIN)/pytest $(ARGS)
 
+MINUTES ?= 20
+.PHONY: soak
+soak: venv images ## churn on the real engine for MINUTES (20): does anything of the worker grow?
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
 .PHONY: coverage
 coverage: venv images ## every test, and what they did not reach
 	@$(BIN)/coverage erase
