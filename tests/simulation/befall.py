@@ -138,8 +138,10 @@ def _lose_db(sim: Simulation, op: Op) -> None:
         sim.note_the_dead()
         sim.disk.lose()
         sim.manager.lost(since=NO_DB)
+        sim.engine.disown_renamed(known="")
     elif sim.disk.put_back():
         sim.manager.lost(since=sim.kept_at.pop(0))
+        sim.engine.disown_renamed(known=str(sim.disk.read("SELECT task FROM tasks")))
 
 
 def _strike_engine(sim: Simulation, op: Op) -> None:
@@ -147,7 +149,7 @@ def _strike_engine(sim: Simulation, op: Op) -> None:
     match op:
         case ops.Trouble():
             engine.plan(op.verb, op.fault)
-        case ops.EngineAway():
+        case ops.EngineAway() if not engine.is_down and not sim.engine_is_swapped:
             engine.dies() if op.kills else engine.down()
             sim.later(op.seconds, engine.up)
         case ops.Garbled():
@@ -156,7 +158,7 @@ def _strike_engine(sim: Simulation, op: Op) -> None:
         case ops.NoRegistry():
             engine.spoilt |= dict.fromkeys(("far:1", "here:1"), EngineFailed("registry is down"))
             sim.later(op.seconds, engine.spoilt.clear)
-        case ops.OtherEngine() if not sim.engine_is_swapped and sim.engine_is_known:
+        case ops.OtherEngine() if sim.engine_may_go:
             sim.engine_is_swapped = True
             sim.begin(_another_engine(sim, op.seconds))
         case _:

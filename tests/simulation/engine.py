@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from keelman.errors import EngineAway, EngineBusy, EngineError, EngineFailed
+from keelman.errors import EngineAway, EngineBusy, EngineError, EngineFailed, KeelmanError
 from keelman.runtime.fake import FakeEngine
 from keelman.runtime.fake_container import FakeContainer
 from keelman.runtime.marks import owner_of
@@ -93,8 +93,12 @@ class SimEngine(FakeEngine):
         self.spoilt.clear()
         self.garbles_events = False
         self.exec_codes.clear()
-        if self.is_down:
-            self.up()
+
+    def disown_renamed(self, known: str) -> None:
+        """Only its name or a record tells a container of ours from a copy; it has neither now."""
+        for one in self.containers.values():
+            if one.id in self._ours and one.name.startswith("renamed") and one.id not in known:
+                del self._ours[one.id]
 
     def dies(self) -> None:
         """It goes, and every container with it."""
@@ -161,7 +165,7 @@ class SimEngine(FakeEngine):
             return
         try:
             result = self.by(f"our {verb}", effect)
-        except EngineError as error:
+        except KeelmanError as error:
             self.refusals[verb] += 1
             _later(back, _fail, answer, error)
             return
@@ -284,7 +288,7 @@ def _give(answer: asyncio.Future[T], result: T) -> None:
         answer.set_result(result)
 
 
-def _fail(answer: asyncio.Future[Any], error: EngineError) -> None:
+def _fail(answer: asyncio.Future[Any], error: KeelmanError) -> None:
     if not answer.done():
         answer.set_exception(error)
 

@@ -79,10 +79,11 @@ class Simulation:
         self.says(f"BROKEN  {words}")
 
     @property
-    def engine_is_known(self) -> bool:
-        """Whether the Db is about this engine by now, and stays so."""
+    def engine_may_go(self) -> bool:
+        """Whether the Db is about this engine by now, and stays so; and the engine is here."""
         known = self.process is not None and self.process.worker.db.engine_id() is not None
-        return known and not self.between
+        here = not self.engine.is_down and not self.engine_is_swapped
+        return known and here and not self.between
 
     # -- running ---------------------------------------------------------------------------------
 
