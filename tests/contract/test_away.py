@@ -40,6 +40,7 @@ CALLS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "identity": lambda runtime: runtime.identity(),
     "look": lambda runtime: runtime.look(TASK),
     "rows": lambda runtime: runtime.rows(),
+    "containers": lambda runtime: runtime.containers(),
     "rebuild": lambda runtime: runtime.rebuild("a"),
     "pull": lambda runtime: runtime.pull("busybox"),
     "logs": _read_logs,

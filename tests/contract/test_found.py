@@ -1,11 +1,14 @@
-"""What is found on the engine: the rows of all workers, and Tasks rebuilt from containers."""
+"""What is found on the engine: rows of all workers, containers of one, Tasks rebuilt from them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from keelman.health import HealthCheck
-from keelman.runtime import Row
+from keelman.runtime import Container, Row
+from keelman.runtime.marks import container_name
 from keelman.seen import Exited
 from keelman.task import Empty, Mount, State, Task, Why
 from tests.contract.programs import EXIT_3, SLEEP, TRUE
@@ -55,6 +58,67 @@ async def test_rows_tell_of_no_stranger_and_no_copy(world: World) -> None:
     container_id = await world.created(a_task(TRUE))
     await world.copy(container_id, f"copy-{world.worker}")
     assert [row.container_id for row in await rows(world)] == [container_id]
+
+
+async def found(world: World) -> dict[str, Container]:
+    return {one.container_id: one for one in await world.runtime.containers()}
+
+
+async def test_containers_tell_whose_they_are_and_what_became_of_them(world: World) -> None:
+    runs, ended, made = a_task(SLEEP).but(generation=7), a_task(EXIT_3), a_task(TRUE)
+    ids = [await world.started(runs, 2), await world.started(ended), await world.created(made)]
+    await world.seen(ended, Exited)
+    whose = [(runs.id, 2, 7), (ended.id, 1, 0), (made.id, 1, 0)]
+    fates: list[tuple[bool, int | None]] = [(True, None), (False, 3), (False, None)]
+    assert await found(world) == {
+        container_id: Container(
+            container_id=container_id,
+            name=container_name(world.worker, task_id, attempt),
+            worker=world.worker,
+            task_id=task_id,
+            attempt=attempt,
+            generation=generation,
+            live=live,
+            exit_code=code,
+        )
+        for container_id, (task_id, attempt, generation), (live, code) in zip(
+            ids, whose, fates, strict=True
+        )
+    }
+
+
+async def test_containers_are_copies_too_under_their_own_name(world: World) -> None:
+    task = a_task(TRUE)
+    container_id = await world.created(task)
+    copy = await world.copy(container_id, f"copy-{world.worker}")
+    told = await found(world)
+    assert told.keys() == {container_id, copy}
+    assert (told[copy].name, told[copy].task_id) == (f"copy-{world.worker}", task.id)
+
+
+async def test_containers_are_of_nobody_else(world: World) -> None:
+    await world.stranger(f"keelman-{world.worker}-stranger-1")
+    await world.created(a_task(TRUE))
+    assert await world.runtime_of(f"{world.worker}-2").containers() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ({"RestartPolicy": {"Name": "always"}}, ("always", False)),
+        ({"AutoRemove": True}, ("no", True)),
+    ],
+    ids=["restart policy", "auto-remove"],
+)
+async def test_containers_tell_what_the_engine_would_do_to_them(
+    host: dict[str, Any], told: tuple[str, bool], world: World
+) -> None:
+    task = a_task(TRUE)
+    body = world.runtime.create_body(task, 1)
+    body["HostConfig"] |= host
+    container_id = await world.made(container_name(world.worker, task.id, 1), body)
+    one = (await found(world))[container_id]
+    assert (one.restart_policy, one.auto_remove) == told
 
 
 async def test_a_running_task_is_rebuilt_whole(world: World) -> None:

@@ -63,6 +63,10 @@ class World(ABC):
         """A container of an image committed from that container; its id."""
 
     @abstractmethod
+    async def made(self, name: str, body: dict[str, Any]) -> str:
+        """A container made behind the worker's back; its id."""
+
+    @abstractmethod
     async def rename(self, container_id: str, name: str) -> None:
         """`docker rename`."""
 
@@ -131,6 +135,9 @@ class FakeWorld(World):
     async def copy(self, container_id: str, name: str) -> str:
         return self.engine.copy(container_id, name)
 
+    async def made(self, name: str, body: dict[str, Any]) -> str:
+        return self.engine.add(name, body).id
+
     async def rename(self, container_id: str, name: str) -> None:
         self.engine.rename(container_id, name)
 
@@ -185,6 +192,9 @@ class DockerWorld(World):
     async def copy(self, container_id: str, name: str) -> str:
         return await self._made(name, await self._committed(container_id))
 
+    async def made(self, name: str, body: dict[str, Any]) -> str:
+        return str((await self.docker.containers.create(body, name=name)).id)
+
     async def rename(self, container_id: str, name: str) -> None:
         await self.docker.containers.container(container_id).rename(name)
 
@@ -201,7 +211,7 @@ class DockerWorld(World):
 
     async def _made(self, name: str, image: str, **config: str) -> str:
         body: dict[str, Any] = {"Image": image, "Labels": {"test.world": self.worker}, **config}
-        return str((await self.docker.containers.create(body, name=name)).id)
+        return await self.made(name, body)
 
     async def exists(self, container_id: str) -> bool:
         with suppress(DockerError):

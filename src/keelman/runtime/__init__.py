@@ -28,6 +28,25 @@ class Row(Struct, frozen=True, kw_only=True):
     live: bool
 
 
+class Container(Struct, frozen=True, kw_only=True):
+    """One container whose labels say that it is a worker's, by inspect.
+
+    Labels alone prove nothing (`marks`): whoever asks compares the name. `exit_code` is None
+    unless it ran and ended; `restart_policy` is the engine's own, which is to be `no`.
+    """
+
+    container_id: str
+    name: str
+    worker: str
+    task_id: str
+    attempt: int
+    generation: int = 0
+    live: bool = False
+    exit_code: int | None = None
+    restart_policy: str = "no"
+    auto_remove: bool = False
+
+
 class Outlook(Struct, frozen=True, kw_only=True):
     """What the machine has for a container: its image, and those host ports that are taken."""
 
@@ -62,6 +81,9 @@ class Runtime(Protocol):
 
     async def rows(self) -> list[Row]:
         """Every container with a Keelman label, of this worker and of others."""
+
+    async def containers(self) -> list[Container]:
+        """Every container that this worker's labels are on, copies too: for an audit."""
 
     async def rebuild(self, container_id: str) -> Task | None:
         """The Task that a container was made from; None when it is gone or not ours."""

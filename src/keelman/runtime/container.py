@@ -8,7 +8,7 @@ engine and knows no clock.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 
 from keelman import spec as specs
 from keelman.errors import BadField
-from keelman.runtime import Row, marks
+from keelman.runtime import Container, Row, marks
 from keelman.runtime.marks import Mark
 from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow
 from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
@@ -99,6 +99,28 @@ def row_of(told: object, known_id: str = "") -> Row | None:
         task_id=mark.task_id,
         attempt=mark.attempt,
         live=row.state in LIVE,
+    )
+
+
+def claimed_by(worker: str, shown: Iterable[Inspect]) -> list[Container]:
+    """Those whose labels say that they are this worker's, whatever their name is."""
+    marked = ((one, marks.claimed(one.config.labels)) for one in shown)
+    return [_container(one, mark) for one, mark in marked if mark and mark.worker == worker]
+
+
+def _container(inspect: Inspect, mark: Mark) -> Container:
+    state, host = inspect.state, inspect.host_config
+    return Container(
+        container_id=inspect.id,
+        name=inspect.name.removeprefix("/"),
+        worker=mark.worker,
+        task_id=mark.task_id,
+        attempt=mark.attempt,
+        generation=mark.generation,
+        live=state.status in LIVE,
+        exit_code=state.exit_code if state.status in OVER else None,
+        restart_policy=host.restart_policy.name if host.restart_policy else "",
+        auto_remove=host.auto_remove,
     )
 
 

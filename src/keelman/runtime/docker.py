@@ -19,8 +19,9 @@ from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
 from aiohttp import ClientResponse, ClientTimeout
 
-from keelman.errors import EngineAway, EngineFailed, NameTaken
+from keelman.errors import EngineFailed, NameTaken
 from keelman.runtime import (
+    Container,
     LogOptions,
     Outlook,
     Row,
@@ -112,6 +113,13 @@ class DockerRuntime:
 
     async def rows(self) -> list[Row]:
         return await self._list({"label": [marks.WORKER_LABEL]})
+
+    async def containers(self) -> list[Container]:
+        filters = json.dumps(marks.filter_for(worker=self._worker))
+        with translated():
+            listed = await self._calls.containers.list(all=True, filters=filters)
+        shown = [await self._inspect(one.id) for one in listed]
+        return container.claimed_by(self._worker, filter(None, shown))
 
     async def rebuild(self, container_id: str) -> Task | None:
         inspect = await self._inspect(container_id)
@@ -263,7 +271,7 @@ class DockerRuntime:
                 response = await self._open("GET", "events", {"filters": json.dumps(filters)})
         # An error of whoever reads must come out as it is: no translation round this yield.
         try:
-            async with response, aclosing(_task_ids(response)) as ids:
+            async with response, aclosing(streams.task_ids(response)) as ids:
                 yield ids
         finally:
             self._negotiate_anew()
@@ -285,14 +293,6 @@ class DockerRuntime:
             return response
         async with response:
             raise DockerError(response.status, words_of(await response.read()))
-
-
-async def _task_ids(response: ClientResponse) -> AsyncGenerator[str, None]:
-    with translated():
-        async for line in streams.lines(response):
-            if task_id := container.task_in_event(line):
-                yield task_id
-    raise EngineAway("the engine's stream of events ended")
 
 
 def _path(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
 from keelman.progress import Progress
 from keelman.runtime import (
+    Container,
     LogOptions,
     Outlook,
     Row,
@@ -64,6 +65,9 @@ class FakeRuntime:
     async def rows(self) -> list[Row]:
         return await self._engine.ask("rows", self._rows)
 
+    async def containers(self) -> list[Container]:
+        return await self._engine.ask("containers", self._containers)
+
     async def rebuild(self, container_id: str) -> Task | None:
         return await self._engine.ask("rebuild", lambda: self._rebuild(container_id))
 
@@ -92,6 +96,10 @@ class FakeRuntime:
     def _rows(self, known_id: str = "") -> list[Row]:
         told = [container.row_of(one.row(), known_id) for one in self._engine.containers.values()]
         return [row for row in told if row is not None]
+
+    def _containers(self) -> list[Container]:
+        shown = [one.inspect() for one in self._engine.containers.values()]
+        return container.claimed_by(self._worker, shown)
 
     def _rebuild(self, container_id: str) -> Task | None:
         one = self._engine.find(container_id)

@@ -105,7 +105,10 @@ class FakeContainer:
                 "Name": f"/{self.name}",
                 "State": self.state,
                 "Config": config,
-                "HostConfig": {"PortBindings": self.wanted_ports},
+                "HostConfig": {
+                    **self.body.get("HostConfig", {}),
+                    "PortBindings": self.wanted_ports,
+                },
                 "NetworkSettings": {"Ports": self.ports},
             }
         )

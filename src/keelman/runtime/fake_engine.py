@@ -43,8 +43,8 @@ class FakeEngine:
 
     `images` are here, `registry` has those that can be pulled, a pull of the `spoilt` fails with
     their error; `held_ports` (`8080/tcp`) belong to others on the machine. `latency` is in seconds
-    by verb: look, outlook, rows, rebuild, identity, create, start, signal, kill, remove, pull, logs
-    and changes.
+    by verb: look, outlook, rows, containers, rebuild, identity, create, start, signal,
+    kill, remove, pull, logs and changes.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from keelman.errors import ContainerGone, EngineAway, EngineBusy, EngineFailed, EngineRefused
-from keelman.runtime import LogOptions, Outlook, Row, Runtime, Tell, to_nobody
+from keelman.runtime import Container, LogOptions, Outlook, Row, Runtime, Tell, to_nobody
 from keelman.seen import Action, Seen
 from keelman.task import Spec, Task
 
@@ -50,6 +50,9 @@ class MeasuredRuntime:
 
     async def rows(self) -> list[Row]:
         return await self._answer("rows", self._runtime.rows())
+
+    async def containers(self) -> list[Container]:
+        return await self._answer("containers", self._runtime.containers())
 
     async def rebuild(self, container_id: str) -> Task | None:
         return await self._answer("rebuild", self._runtime.rebuild(container_id))

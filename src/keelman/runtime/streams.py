@@ -1,18 +1,19 @@
 """The engine's endless answers, taken apart as they arrive.
 
-Errors of the connection come out as they are: `docker` translates them.
+Errors of the connection come out as they are, but for those of events: `docker` translates them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientResponse
 
-from keelman.errors import EngineFailed
-from keelman.runtime import LogOptions, frames
+from keelman.errors import EngineAway, EngineFailed
+from keelman.runtime import LogOptions, container, frames
+from keelman.runtime.connection import translated
 from keelman.runtime.frames import Frame
 
 
@@ -23,6 +24,15 @@ async def lines(response: ClientResponse) -> AsyncIterator[bytes]:
         *whole, rest = (rest + received).split(b"\n")
         for line in whole:
             yield line
+
+
+async def task_ids(response: ClientResponse) -> AsyncGenerator[str, None]:
+    """The tasks whose containers moved. Raises: EngineAway, when the events end as well."""
+    with translated():
+        async for line in lines(response):
+            if task_id := container.task_in_event(line):
+                yield task_id
+    raise EngineAway("the engine's stream of events ended")
 
 
 @asynccontextmanager

@@ -37,8 +37,14 @@ class Config(Told, frozen=True):
     env: list[str] | None = None
 
 
+class RestartPolicy(Told, frozen=True):
+    name: str = ""
+
+
 class HostConfig(Told, frozen=True):
     port_bindings: Ports | None = None
+    restart_policy: RestartPolicy | None = None
+    auto_remove: bool = False
 
 
 class NetworkSettings(Told, frozen=True):
