@@ -84,6 +84,8 @@ def one_line(ended: Ended) -> str:
         ("events --since a/b", "--since"),
         ("ps --addr http://", "is no address"),
         ("worker --port x", "--port"),
+        ("verify --wait soon", "--wait"),
+        ("verify --wait -1", "--wait"),
     ],
 )
 async def test_wrong_usage_is_2(words: str, complaint: str, keelman: Keelman) -> None:

@@ -53,6 +53,12 @@ app.command(  # by name: only who replays loads the rules
     group=_MACHINE,
     usage="Usage: keelman replay [OPTIONS] FILE...",
 )
+app.command(  # by name as well: nothing else on the command line speaks to an engine
+    "keelman.cli.verify:verify",
+    name="verify",
+    help="Audit a worker of this machine: its record and its engine, against what it promises.",
+    group=_MACHINE,
+)
 app.command(completion.of(app), group=_MACHINE)
 
 

@@ -7,11 +7,12 @@ import sys
 from keelman.client import BadAddress, ClientError, Unreachable
 from keelman.errors import KeelmanError
 
-FAILED, USAGE, NO_SUCH_TASK, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
+FAILED, USAGE, NO_SUCH_TASK, UNREACHABLE, FOUND, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 EXIT_STATUSES = """\
 Exit status: 0 done · 1 refused or failed · 2 wrong usage · 3 no such task · 4 no worker answers ·
-130 interrupted · `run --wait` and `run --follow`: that of the task (1 when it never ran)."""
+5 `verify` found something · 130 interrupted · `run --wait` and `run --follow`: that of the task
+(1 when it never ran)."""
 
 
 class Usage(KeelmanError):
