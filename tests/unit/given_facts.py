@@ -43,10 +43,8 @@ def moves_of(
     task_id: str, *edges: tuple[State, State], reason: Reason = Reason.NONE, **known: Any
 ) -> list[Transition]:
     """Transitions of a task without numbers; the Reason is that of the last."""
-    moves = [
-        Transition(task_id=task_id, attempt=1, from_=before, to=after, time=NOW - 50, **known)
-        for before, after in edges
-    ]
+    usual = {"task_id": task_id, "attempt": 1, "time": NOW - 50}
+    moves = [Transition(from_=before, to=after, **{**usual, **known}) for before, after in edges]
     return [*moves[:-1], msgspec.structs.replace(moves[-1], reason=reason)]
 
 
@@ -109,7 +107,7 @@ def _containers() -> tuple[Container, ...]:
         a_container(ADOPTED, live=False),
         # What is not ours: a copy, another worker's.
         a_container(RUNS, container_id="copy", name="copy", restart_policy="always"),
-        a_container(DONE, container_id="other", worker="w-2", name="keelman-w-2-x-1"),
+        a_container(DONE, container_id="other", worker="w-2", name=container_name("w-2", DONE, 1)),
     )
 
 

@@ -152,7 +152,8 @@ def test_an_event_outlives_all_but_its_tombstone() -> None:
     """Retention empties its answer; a tombstone is as good as a task."""
     gone = Answered(event_id="e", task_id=GONE)
     forgotten = Answered(event_id="f", task_id=an_id(99), emptied=True)
-    assert found(recorded(answered=(gone, forgotten))) == []
+    adopted = Answered(event_id="g", task_id=ADOPTED)  # a stop that found it ended
+    assert found(recorded(answered=(gone, forgotten, adopted))) == []
 
 
 # -- I3 ------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_one_that_nobody_looks_after_is_told(
 def test_one_left_of_an_earlier_attempt_beside_the_present_one_is_told() -> None:
     facts = holding(a_container(FAILS, live=False))
     assert found(facts) == []  # ended: it goes with its task
-    facts = with_task(RUNS, attempt=2, started=2)
+    facts = with_task(RUNS, attempt=2, started=2, due=NOW - 1)
     facts = holding(a_container(RUNS, 2), facts=facts)
     containers = tuple(
         msgspec.structs.replace(one, live=False) if one.container_id == "c-runs" else one
@@ -331,6 +332,7 @@ def test_an_id_may_begin_anew_when_its_tombstone_is_gone() -> None:
     early = [msgspec.structs.replace(one, time=NOW - 51 + TOMBSTONE_SECONDS) for one in moves]
     assert found(logged(early)) == [("I4", GONE, "")]
     assert TOMBSTONE_SECONDS == db.TOMBSTONE_SECONDS
+    assert found(logged(moves_of(RUNS, (P, S), (S, R), time=late[0].time))) == [("I4", RUNS, "")]
 
 
 # -- I5 ------------------------------------------------------------------------------------------
@@ -387,7 +389,8 @@ def test_a_policy_may_start_it_again(name: str) -> None:
 
 
 def test_another_engine_is_told_and_nothing_that_follows_from_it() -> None:
-    facts = msgspec.structs.replace(SOUND, engine_id="OTHER", containers=())
+    careless = a_container(RUNS, 2, restart_policy="always")
+    facts = msgspec.structs.replace(SOUND, engine_id="OTHER", containers=(careless,))
     assert found(facts) == [("I7", "", "")]
     assert the_words(facts) == "engine OTHER is here, and the record is of FAKE"
 
@@ -417,6 +420,14 @@ def test_a_container_that_was_said_to_have_vanished_and_is_there_is_told() -> No
     assert "it FAILED as vanished, and its container of attempt 2 is there" in the_words(facts)
     gone = [one for one in facts.containers if one.task_id != FAILS]
     assert found(msgspec.structs.replace(facts, containers=tuple(gone))) == []
+
+
+def test_a_task_may_be_on_its_way_up_again_after_it_vanished() -> None:
+    """Its Reason tells of the attempt before."""
+    facts = with_task(WAITS, reason=Reason.VANISHED, due=NOW - 1)
+    containers = tuple(one for one in SOUND.containers if one.task_id != WAITS)
+    made = a_container(WAITS, 2, live=False)
+    assert found(msgspec.structs.replace(facts, containers=(*containers, made))) == []
 
 
 # -- I8 ------------------------------------------------------------------------------------------

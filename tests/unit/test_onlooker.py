@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from keelman import onlooker
 from keelman.audit import audit
 from keelman.errors import EngineAway
 from keelman.facts import Answered, Facts, Record
 from keelman.onlooker import CannotAudit, facts_of, record_in
 from keelman.runtime.marks import container_name
 from keelman.store import FILE_NAME, MIGRATIONS, Store
-from keelman.task import State
+from keelman.task import State, Task
 from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID
 from tests.unit.given_store import Gate, open_store, peek, put
@@ -175,6 +177,35 @@ async def test_the_record_of_a_worker_that_has_gone_is_read_and_left_as_it_is(
     assert record_in(tmp_path).worker == NAME
     assert (tmp_path / FILE_NAME).read_bytes() == before
     open_store(tmp_path).close()
+
+
+async def test_the_record_of_a_worker_that_was_killed_is_read_and_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    """Most of it is in the journal yet, and stays there."""
+    (tmp_path / "dead").mkdir()
+    store = await owned(tmp_path / "live")
+    for name, content in on_disk(tmp_path / "live").items():
+        (tmp_path / "dead" / name).write_bytes(content)
+    store.close()
+    before = on_disk(tmp_path / "dead")
+    assert record_in(tmp_path / "dead").worker == NAME
+    assert on_disk(tmp_path / "dead") == before
+
+
+async def test_a_record_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker commits while it is read is not in it."""
+    store, read = await owned(tmp_path), onlooker._Reader._tasks
+
+    def written_to_meanwhile(reader: onlooker._Reader) -> Iterator[Task]:
+        peek(tmp_path, "INSERT INTO tombstones VALUES ('t', 0)")
+        return read(reader)
+
+    monkeypatch.setattr(onlooker._Reader, "_tasks", written_to_meanwhile)
+    assert record_in(tmp_path).tombstones == frozenset()
+    monkeypatch.undo()
+    assert record_in(tmp_path).tombstones == {"t"}
+    store.close()
 
 
 async def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
