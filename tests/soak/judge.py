@@ -6,8 +6,8 @@ happens to be under way, more of it when the machine is slow: such loads are fit
 so that only what they do not explain is taken for growth. The slope's interval of confidence is
 Student's, widened by how much neighbouring blocks resemble each other.
 
-A leak goes on: it rises in both halves, and by more than is allowed. What rose once and stayed is
-none, but is only passed over when the last half shows that it stays.
+A leak goes on: it rises by more than is allowed, and in the first third as in the last. What rose
+once and stayed is none, but is only passed over when the last half shows that it stays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCKS_LEAST = 8
 FREEDOM_LEAST = 4  # of fewer degrees Student's t is not known here
 SAMPLES_OF_A_BLOCK = 3
 RESEMBLANCE_MOST = 0.9
-SHARE_OF_A_HALF = 0.25  # of the whole slope: what a leak that goes on has in either half
+SHARE_OF_A_THIRD = 0.25  # of the whole slope: what a leak that goes on has there
 NOTHING = 1e-12  # what is left of a number by rounding
 HOUR_SECONDS = 3600.0
 
@@ -64,10 +64,11 @@ class Verdict(StrEnum):
 
 
 class Line(Struct, frozen=True):
-    """A slope per second, give or take `margin`."""
+    """A slope per second, give or take `margin`, and what it leaves of each block."""
 
     slope: float
     margin: float
+    rests: tuple[float, ...] = ()
 
     @property
     def least(self) -> float:
@@ -107,14 +108,22 @@ def judge(points: Sequence[Point], bound: Bound | None) -> Finding:
 def _verdict(blocks: Sequence[Point], whole: Line, bound: Bound) -> Verdict:
     if len(blocks) < BLOCKS_LEAST:
         return Verdict.UNCLEAR
-    halves = blocks[: len(blocks) // 2], blocks[len(blocks) // 2 :]
-    first, last = map(line_through, halves)
-    if whole.most <= _allowed(bound, blocks) or last.most <= _allowed(bound, halves[1]):
+    last = blocks[len(blocks) // 2 :]
+    if whole.most <= _allowed(bound, blocks) or line_through(last).most <= _allowed(bound, last):
         return Verdict.FLAT
-    goes_on = min(first.slope, last.slope) > whole.slope * SHARE_OF_A_HALF
-    if whole.least > 0 and whole.slope > _allowed(bound, blocks) and goes_on:
-        return Verdict.GROWS
-    return Verdict.UNCLEAR
+    surely = whole.least > 0 and whole.slope > _allowed(bound, blocks)
+    return Verdict.GROWS if surely and _goes_on(blocks, whole) else Verdict.UNCLEAR
+
+
+def _goes_on(blocks: Sequence[Point], whole: Line) -> bool:
+    """Whether it rises in the first third and in the last, the loads' share taken out."""
+    bare = [
+        Point(one.seconds, one.tasks, whole.slope * one.seconds + rest)
+        for one, rest in zip(blocks, whole.rests, strict=True)
+    ]
+    third = len(bare) // 3
+    slopes = line_through(bare[:third]).slope, line_through(bare[-third:]).slope
+    return min(slopes) > whole.slope * SHARE_OF_A_THIRD
 
 
 def _allowed(bound: Bound, blocks: Sequence[Point]) -> float:
@@ -150,12 +159,12 @@ def line_through(blocks: Sequence[Point]) -> Line:
     times = _without([one.seconds for one in blocks], ground)
     values = _without([one.value - blocks[0].value for one in blocks], ground)
     spread, freedom = _dot(times, times), len(blocks) - len(ground) - 1
-    if freedom < FREEDOM_LEAST or spread < NOTHING:
-        return Line(_dot(times, values) / spread if spread > NOTHING else 0.0, float("inf"))
-    slope = _dot(times, values) / spread
-    rests = [value - slope * time for time, value in zip(times, values, strict=True)]
+    slope = _dot(times, values) / spread if spread > NOTHING else 0.0
+    rests = tuple(value - slope * time for time, value in zip(times, values, strict=True))
+    if freedom < FREEDOM_LEAST or spread <= NOTHING:
+        return Line(slope, float("inf"), rests)
     error = sqrt(_dot(rests, rests) / freedom / spread)
-    return Line(slope, students_t(CONFIDENCE, freedom) * error * sqrt(_widening(rests)))
+    return Line(slope, students_t(CONFIDENCE, freedom) * error * sqrt(_widening(rests)), rests)
 
 
 def _orthonormal(columns: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -182,15 +191,11 @@ def _dot(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _widening(rests: Sequence[float]) -> float:
-    """Blocks that resemble their neighbours tell less than their number says.
-
-    What is left over a line through few blocks shows less of that than there is (Kendall).
-    """
+    """Blocks that resemble their neighbours tell less than their number says."""
     power = _dot(rests, rests)
     if power < NOTHING:
         return 1.0
     resemblance = sum(one * other for one, other in pairwise(rests)) / power
-    resemblance += (1 + 4 * resemblance) / len(rests)
     resemblance = min(max(resemblance, 0.0), RESEMBLANCE_MOST)
     return (1 + resemblance) / (1 - resemblance)
 
