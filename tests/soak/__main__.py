@@ -34,12 +34,13 @@ def main(
     minutes: float = 20.0,
     rate: float = 1.5,
     seed: int = 0,
+    network: str = "",
     shipped: Annotated[bool, Parameter(negative="")] = False,
     leak: str = "",
     leak_every: int = 1,
     write: Path = Path("build/soak"),
 ) -> int:
-    """Churn for so many MINUTES, at RATE tasks a second.
+    """Churn for so many MINUTES, at RATE tasks a second, on the engine's usual network or another.
 
     `--shipped` leaves the worker's memory at days: what it keeps by design is told apart, not
     judged. `--leak` puts one in, to see it caught. Samples and table go to WRITE.jsonl and .md.
@@ -48,6 +49,7 @@ def main(
         seconds=minutes * 60,
         rate=rate,
         seed=seed,
+        network=network,
         shipped=shipped,
         leak=leak,
         leak_every=leak_every,

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from tests.e2e.machine import IGNORES_TERM, IMAGE, SLEEPS, Machine
+from tests.e2e.machine import IGNORES_TERM, IMAGE, SLEEPS
+from tests.soak.machine import SoakMachine
 
 PATIENCE_SECONDS = 300.0
 SERVES = ["httpd", "-f", "-p", "80", "-h", "/www"]
@@ -28,7 +29,7 @@ class WentWrong(Exception):
 class Churn:
     """Carries tasks through on one machine, at most `at_once` at a time."""
 
-    def __init__(self, machine: Machine, *, at_once: int, seed: int) -> None:
+    def __init__(self, machine: SoakMachine, *, at_once: int, seed: int) -> None:
         self.machine = machine
         self.done = 0
         self.held_back = 0
@@ -61,7 +62,7 @@ class Churn:
         self.done += 1
 
 
-Kind = Callable[[Machine], Awaitable[None]]
+Kind = Callable[[SoakMachine], Awaitable[None]]
 
 
 def deck(chance: random.Random) -> Iterator[Kind]:
@@ -75,7 +76,7 @@ def deck(chance: random.Random) -> Iterator[Kind]:
 # -- what is asked of a task ---------------------------------------------------------------------
 
 
-async def ended(machine: Machine, task_id: str, state: int) -> dict[str, Any]:
+async def ended(machine: SoakMachine, task_id: str, state: int) -> dict[str, Any]:
     """The task once it has ended, which it must in this state."""
     task: dict[str, Any] = {"State": 0}
     while task["State"] < COMPLETED:
@@ -84,7 +85,7 @@ async def ended(machine: Machine, task_id: str, state: int) -> dict[str, Any]:
     return task
 
 
-async def running(machine: Machine, task_id: str) -> dict[str, Any]:
+async def running(machine: SoakMachine, task_id: str) -> dict[str, Any]:
     task: dict[str, Any] = {"State": 0}
     while task["State"] < RUNNING:
         task = await machine.task(task_id, wait="running")
@@ -92,13 +93,13 @@ async def running(machine: Machine, task_id: str) -> dict[str, Any]:
     return task
 
 
-async def healthy(machine: Machine, task_id: str) -> None:
+async def healthy(machine: SoakMachine, task_id: str) -> None:
     while (task := await machine.task(task_id))["Health"] != "healthy":
         assert task["State"] <= RUNNING, task
         await asyncio.sleep(0.5)
 
 
-async def stop(machine: Machine, task_id: str) -> None:
+async def stop(machine: SoakMachine, task_id: str) -> None:
     await machine.stop(task_id)
     await ended(machine, task_id, COMPLETED)
 
@@ -106,37 +107,37 @@ async def stop(machine: Machine, task_id: str) -> None:
 # -- kinds ---------------------------------------------------------------------------------------
 
 
-async def exits_well(machine: Machine) -> None:
+async def exits_well(machine: SoakMachine) -> None:
     await ended(machine, await machine.send(Command=["true"]), COMPLETED)
 
 
-async def exits_with_3(machine: Machine) -> None:
+async def exits_with_3(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=["sh", "-c", "echo bye; exit 3"])
     assert (await ended(machine, task_id, FAILED))["ExitCode"] == 3
 
 
-async def restarts(machine: Machine) -> None:
+async def restarts(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=["false"], RestartPolicy="on-failure:2")
     assert (await ended(machine, task_id, FAILED))["RestartCount"] == 2
 
 
-async def is_stopped(machine: Machine) -> None:
+async def is_stopped(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=SLEEPS, Init=True)
     await running(machine, task_id)
     await stop(machine, task_id)
 
 
-async def is_stopped_at_once(machine: Machine) -> None:
+async def is_stopped_at_once(machine: SoakMachine) -> None:
     await stop(machine, await machine.send(Command=SLEEPS, Init=True))
 
 
-async def is_stubborn(machine: Machine) -> None:
+async def is_stubborn(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=IGNORES_TERM, StopTimeout=1)
     await running(machine, task_id)
     await stop(machine, task_id)
 
 
-async def serves(machine: Machine) -> None:
+async def serves(machine: SoakMachine) -> None:
     task_id = await machine.send(
         Command=SERVES,
         Init=True,
@@ -147,14 +148,14 @@ async def serves(machine: Machine) -> None:
     await stop(machine, task_id)
 
 
-async def is_probed_inside(machine: Machine) -> None:
+async def is_probed_inside(machine: SoakMachine) -> None:
     check = {"Type": "command", "Command": ["test", "-d", "/www"], "Interval": 1}
     task_id = await machine.send(Command=SLEEPS, Init=True, HealthCheck=check)
     await healthy(machine, task_id)
     await stop(machine, task_id)
 
 
-async def is_unwell(machine: Machine) -> None:
+async def is_unwell(machine: SoakMachine) -> None:
     task_id = await machine.send(
         Command=SLEEPS,
         Init=True,
@@ -165,33 +166,33 @@ async def is_unwell(machine: Machine) -> None:
     assert (await ended(machine, task_id, FAILED))["Reason"] == "unhealthy"
 
 
-async def has_no_image(machine: Machine) -> None:
+async def has_no_image(machine: SoakMachine) -> None:
     """Each time another one, so that what is kept by image is seen."""
     task_id = await machine.send(Image=f"{NOWHERE}/{uuid.uuid4().hex}:1")
     assert (await ended(machine, task_id, FAILED))["Reason"] == "image_unavailable"
 
 
-async def may_not_pull(machine: Machine) -> None:
+async def may_not_pull(machine: SoakMachine) -> None:
     task_id = await machine.send(Image=f"{NOWHERE}/absent:1", PullPolicy="never")
     assert (await ended(machine, task_id, FAILED))["Reason"] == "image_unavailable"
 
 
-async def cannot_start(machine: Machine) -> None:
+async def cannot_start(machine: SoakMachine) -> None:
     await ended(machine, await machine.send(Command=["/no/such/program"]), FAILED)
 
 
-async def has_a_deadline(machine: Machine) -> None:
+async def has_a_deadline(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=SLEEPS, Init=True, Timeout=1, StopTimeout=1)
     assert (await ended(machine, task_id, FAILED))["Reason"] == "deadline"
 
 
-async def is_removed_by_others(machine: Machine) -> None:
+async def is_removed_by_others(machine: SoakMachine) -> None:
     task_id = await machine.send(Command=SLEEPS, Init=True)
     await machine.docker_remove((await running(machine, task_id))["ContainerID"])
     await ended(machine, task_id, FAILED)
 
 
-async def talks(machine: Machine) -> None:
+async def talks(machine: SoakMachine) -> None:
     """And is listened to, to its end."""
     says = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done"
     task_id = await machine.send(Command=["sh", "-c", says])
@@ -203,15 +204,15 @@ async def talks(machine: Machine) -> None:
     await ended(machine, task_id, COMPLETED)
 
 
-async def running_or_ended(machine: Machine, task_id: str) -> None:
+async def running_or_ended(machine: SoakMachine, task_id: str) -> None:
     while (await machine.task(task_id, wait="running"))["State"] < RUNNING:
         pass
 
 
-async def is_asked_for_again(machine: Machine) -> None:
+async def is_asked_for_again(machine: SoakMachine) -> None:
     """The same event twice, and another one once it has failed."""
     task_id = str(uuid.uuid4())
-    task = {"ID": task_id, "Image": IMAGE, "Command": ["false"], "Network": machine.name}
+    task = {"ID": task_id, "Image": IMAGE, "Command": ["false"], "Network": machine.network}
     event = {"ID": str(uuid.uuid4()), "State": 2, "Task": task}
     await post(machine, event, 201)
     await post(machine, event, 201)
@@ -220,7 +221,7 @@ async def is_asked_for_again(machine: Machine) -> None:
     await ended(machine, task_id, FAILED)
 
 
-async def is_refused(machine: Machine) -> None:
+async def is_refused(machine: SoakMachine) -> None:
     """In each way there is, and tried without being run."""
     task = {"ID": str(uuid.uuid4()), "Name": "refused", "Image": IMAGE}
     event = {"ID": str(uuid.uuid4()), "State": 2, "Task": task}
@@ -231,7 +232,7 @@ async def is_refused(machine: Machine) -> None:
     await post(machine, event, 200, dry_run="1")
 
 
-async def post(machine: Machine, event: dict[str, Any], status: int, **query: str) -> None:
+async def post(machine: SoakMachine, event: dict[str, Any], status: int, **query: str) -> None:
     async with machine.session.post("/tasks", json=event, params=query) as answer:
         assert answer.status == status, await answer.text()
 

@@ -6,14 +6,12 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tests.e2e.machine import PATIENCE_SECONDS, Machine, docker_engine
+from tests.e2e.machine import PATIENCE_SECONDS, Machine
 from tests.soak.plan import Inside
 
 ROOT = Path(__file__).parents[2]
@@ -24,16 +22,16 @@ COMPLAINTS = re.compile(
 
 
 class SoakMachine(Machine):
-    """One worker's process, perhaps changed `inside`."""
+    """One worker's process, perhaps changed `inside`; its tasks are on `network`, "" the usual."""
 
-    def __init__(self, name: str, folder: Path, inside: Inside) -> None:
+    def __init__(self, name: str, folder: Path, inside: Inside, network: str) -> None:
         super().__init__(name, folder / "data")
         self.inside = inside
+        self.network = network
         self.log_file = folder / "worker.log"
 
     async def send(self, task_id: str = "", /, **fields: Any) -> str:
-        """On a network of its own, which is named as the worker is."""
-        return await super().send(task_id, Network=self.name, **fields)
+        return await super().send(task_id, Network=self.network, **fields)
 
     async def spawn(self, *options: str) -> None:
         with self.log_file.open("wb") as log:
@@ -69,15 +67,3 @@ class SoakMachine(Machine):
         """Lines of the worker's log that tell of a bug or of something left open."""
         with self.log_file.open(errors="replace") as lines:
             return [line.strip() for line in lines if COMPLAINTS.search(line)]
-
-
-@asynccontextmanager
-async def a_network(name: str) -> AsyncIterator[None]:
-    """One of its own on the engine: hundreds of ends come and go, and whoever else is there
-    may do with the usual one what he likes."""
-    async with docker_engine() as docker:
-        network = await docker.networks.create({"Name": name, "CheckDuplicate": True})
-        try:
-            yield
-        finally:
-            await network.delete()

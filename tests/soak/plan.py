@@ -46,6 +46,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     sample_seconds: float = 3.0
     cut_seconds: float = 60.0
     seed: int = 0
+    network: str = ""
     shipped: bool = False
     leak: str = ""
     leak_every: int = 1

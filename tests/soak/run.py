@@ -14,7 +14,7 @@ import psutil
 from tests.e2e.machine import EngineLink
 from tests.soak import clients
 from tests.soak.churn import Churn, WentWrong
-from tests.soak.machine import SoakMachine, a_network
+from tests.soak.machine import SoakMachine
 from tests.soak.plan import Plan
 from tests.soak.report import Report, report_of
 from tests.soak.samples import Sample
@@ -44,16 +44,15 @@ async def a_machine(plan: Plan) -> AsyncIterator[tuple[SoakMachine, EngineLink]]
     name = f"soak-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="keelman-soak-") as place:
         link = EngineLink(Path(place) / "engine.sock")
-        machine = SoakMachine(name, Path(place), plan.inside)
+        machine = SoakMachine(name, Path(place), plan.inside, plan.network)
         machine.engine_url = link.url
-        async with a_network(name):
-            await link.join()
-            try:
-                await machine.start("--keep-ended-tasks", str(plan.tasks_kept))
-                yield machine, link
-            finally:
-                await machine.clear()
-                await link.cut()
+        await link.join()
+        try:
+            await machine.start("--keep-ended-tasks", str(plan.tasks_kept))
+            yield machine, link
+        finally:
+            await machine.clear()
+            await link.cut()
 
 
 async def _churned(plan: Plan, machine: SoakMachine, link: EngineLink, tell: Tell) -> None:

@@ -25,7 +25,6 @@ import keelman.worker.watch
 from keelman import cli
 from keelman.queue import Admitted
 from keelman.task import Wish
-from keelman.worker.watch import RETIRE_SECONDS
 from keelman.worker.worker import Worker
 from tests.soak.plan import Inside
 
@@ -46,7 +45,7 @@ def hurry(inside: Inside) -> None:
     """Shorten what the worker remembers."""
     if seconds := inside.remember_seconds:
         set_constant(keelman.db, "TOMBSTONE_SECONDS", seconds)
-        set_constant(keelman.worker.watch, "SWEEP_EVERY", max(1, int(seconds / RETIRE_SECONDS / 4)))
+        set_constant(keelman.worker.watch, "SWEEP_EVERY", 1)
         set_constant(keelman.worker.images, "KEPT", seconds + PULL_PATIENCE_SECONDS)
     if count := inside.transitions_kept:
         set_constant(keelman.db, "TRANSITIONS_MOST", count)

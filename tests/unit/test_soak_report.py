@@ -201,7 +201,7 @@ def test_what_is_shortened_is_what_the_worker_goes_by(monkeypatch: pytest.Monkey
         (keelman.db, "TOMBSTONE_SECONDS"): 60.0,
         (keelman.db, "TRANSITIONS_MOST"): 500,
         (keelman.events, "RING_LENGTH"): 500,
-        (keelman.worker.watch, "SWEEP_EVERY"): 3,
+        (keelman.worker.watch, "SWEEP_EVERY"): 1,
         (keelman.worker.images, "KEPT"): 80.0,
     }
     for module, name in places:
