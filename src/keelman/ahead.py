@@ -24,6 +24,7 @@ from keelman.seen import (
     Pull,
     Pulled,
     Remove,
+    Rename,
     Running,
     Seen,
     Signal,
@@ -74,6 +75,8 @@ def _action_words(step: Step, action: Action) -> str:
             return f"create the container of attempt {attempt}"
         case Start(container_id=container_id):
             return f"start container {container_id[:SHORT]}"
+        case Rename(attempt=attempt):
+            return f"name its container for attempt {attempt}, so that no start of before finds it"
         case Signal(signal=signal):
             return f"send {signal}"
         case Kill():

@@ -22,6 +22,7 @@ from keelman.seen import (
     Pull,
     Pulling,
     Remove,
+    Rename,
     Running,
     Seen,
     Signal,
@@ -44,7 +45,7 @@ def blocker(task: Task, seen: Seen, step: Step, now: float) -> Blocker:
             return Blocker.PROCESS
         case Remove() as action:
             return _in_the_way(task, seen, step.task, action)
-        case Pull() | Create() | Start():
+        case Pull() | Create() | Rename() | Start():
             return Blocker.NOTHING
         case action:
             assert_never(action)

@@ -236,6 +236,13 @@ def _deadline_words(task: Task) -> str:
     return f"ran into its Timeout of {task.spec.timeout} s"
 
 
+def cause(body: Exited) -> Reason:
+    """137 and 143 are SIGKILL and SIGTERM; no Ending of ours explains them here."""
+    if body.oom:
+        return Reason.OOM_KILLED
+    return Reason.KILLED_BY_OTHER if body.code in (137, 143) else Reason.EXITED
+
+
 def exit_words(body: Exited) -> str:
     if body.oom:
         return f"out of memory: killed by the kernel (exit code {body.code})"

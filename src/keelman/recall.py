@@ -43,9 +43,20 @@ def _mended(task: Task) -> Task:
 
 
 def _caught_up(task: Task, seen: Seen) -> Task:
-    """A Db older than the engine, or made anew, takes over the engine's count of attempts."""
+    """The engine's count of attempts is taken over where it is ahead.
+
+    Either the container on record was given a new name, by which no start of it was asked yet. Or
+    the Db is older than the engine, or made anew, and nobody knows what was asked of a container
+    that is not on record.
+    """
     body = seen.body
     if isinstance(body, Absent | Unknown) or body.attempt <= task.attempt:
         return task
-    ran = not isinstance(body, Created)
-    return task.but(attempt=body.attempt, started=body.attempt if ran else task.started)
+    renamed = body.container_id == task.container_id
+    maybe_started = not renamed or not isinstance(body, Created)
+    return task.but(
+        attempt=body.attempt,
+        container_id=body.container_id,
+        started=body.attempt if maybe_started else task.started,
+        renames=task.renames + (body.attempt - task.attempt if renamed else 0),
+    )

@@ -12,7 +12,14 @@ from typing import assert_never
 import msgspec
 
 from keelman import ladder, moves, policy, recall
-from keelman.errors import EngineAway, EngineBusy, EngineError, EngineRefused, ImageNotFound
+from keelman.errors import (
+    EngineAway,
+    EngineBusy,
+    EngineError,
+    EngineRefused,
+    ImageNotFound,
+    NameTaken,
+)
 from keelman.health import Health
 from keelman.moves import Step, is_over
 from keelman.seen import (
@@ -28,6 +35,7 @@ from keelman.seen import (
     Pulled,
     Pulling,
     Remove,
+    Rename,
     Running,
     Seen,
     Start,
@@ -223,14 +231,16 @@ def _run_created(task: Task, body: Created, seen: Seen, now: float) -> Step:
     if task.ending is not None:
         return _remove(task, body)
     task = task.but(container_id=body.container_id)
-    if body.refused is not None:
-        no = body.refused
+    if (no := body.refused) is not None:
         return moves.ended_or_again(task, no.reason, no.message, now, exit_code=no.exit_code)
     if (waiting := _wait(task, now)) is not None:
         return waiting
     if not seen.slot:
         return Step(task=task, wake=task.deadline)
-    action = Start(container_id=body.container_id)
+    if task.started == task.attempt:  # that start may still be on its way
+        rename = Rename(container_id=body.container_id, attempt=task.attempt + 1)
+        return Step(task=task, action=rename)
+    action = Start(container_id=body.container_id, attempt=task.attempt)
     return Step(task=task.but(started=task.attempt), action=action)
 
 
@@ -254,16 +264,9 @@ def _run_exited(task: Task, body: Exited, now: float) -> Step:
     succeeded = body.code == 0 and not body.oom
     if moves.restarts(task, succeeded=succeeded, now=now):
         words = moves.exit_words(body)
-        return moves.restarted(task, _cause(body), words, now, exit_code=body.code)
+        return moves.restarted(task, moves.cause(body), words, now, exit_code=body.code)
     state = State.COMPLETED if succeeded else State.FAILED
-    return moves.finished(task, state, _cause(body), now, ran=body)
-
-
-def _cause(body: Exited) -> Reason:
-    """137 and 143 are SIGKILL and SIGTERM; no Ending of ours explains them here."""
-    if body.oom:
-        return Reason.OOM_KILLED
-    return Reason.KILLED_BY_OTHER if body.code in (137, 143) else Reason.EXITED
+    return moves.finished(task, state, moves.cause(body), now, ran=body)
 
 
 # -- after an action -----------------------------------------------------------------------------
@@ -291,6 +294,7 @@ def failed(wish: Wish | None, task: Task, action: Action, error: EngineError, no
         return _look_again(ladder.stuck(task, error.message), now)
     if wish is not None and wish.stops:
         return Step(task=task, wake=now)
-    if isinstance(action, Create) and isinstance(error, EngineRefused):
+    refused = isinstance(action, Create) and isinstance(error, EngineRefused)
+    if refused or isinstance(error, NameTaken):
         return moves.ended_or_again(task, Reason(error.code), error.message, now)
     return moves.tried_again(task, Reason.ENGINE_ERROR, error.message, now)

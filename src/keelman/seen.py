@@ -129,7 +129,17 @@ class Create(Sight, frozen=True, kw_only=True):
 
 
 class Start(Sight, frozen=True, kw_only=True):
+    """Starts it by the name that it has for `attempt`, and not when it has another by then."""
+
     container_id: str
+    attempt: int
+
+
+class Rename(Sight, frozen=True, kw_only=True):
+    """Gives it the name for `attempt`: a start that is still on its way finds it no more."""
+
+    container_id: str
+    attempt: int
 
 
 class Signal(Sight, frozen=True, kw_only=True):
@@ -147,4 +157,4 @@ class Remove(Sight, frozen=True, kw_only=True):
     container_id: str
 
 
-Action = Pull | Create | Start | Signal | Kill | Remove
+Action = Pull | Create | Start | Rename | Signal | Kill | Remove

@@ -169,8 +169,7 @@ class Spec(Value, frozen=True, kw_only=True):
     def digest(self) -> str:
         """The sha256 by which two specs are told to be the same.
 
-        Over what differs from the defaults, so that a field which a later version adds changes no
-        digest that is on a container's label.
+        Over what differs from the defaults, so that a field of a later version changes no label.
         """
         usual = Spec()
         return digest(
@@ -231,10 +230,10 @@ class Transition(Value, frozen=True, kw_only=True):
 class Task(Value, frozen=True, kw_only=True):
     """One container to run: its spec, what became of it, and what the worker remembers.
 
-    `wish` is the number of the wish it serves, `attempt` the number of containers it has had,
-    `started` the attempt whose start was decided (recorded before the engine is asked), `due` the
-    time before which the present attempt does nothing, `retries` the engine's failures in this
-    attempt, `pulled` the attempt whose image was pulled anew (PullPolicy `always`).
+    `wish` is the number of the wish it serves, `attempt` names its container (`renames`: how often
+    that was only a new name), `started` is the attempt whose start was decided (recorded before the
+    engine is asked), `due` the time before which it does nothing, `retries` the engine's failures
+    in it, `pulled` the attempt whose image was pulled anew (PullPolicy `always`).
     """
 
     id: str
@@ -243,6 +242,7 @@ class Task(Value, frozen=True, kw_only=True):
     state: State = State.PENDING
     wish: int = 0
     attempt: int = 0
+    renames: int = 0
     started: int = 0
     failures: int = 0
     retries: int = 0
@@ -261,7 +261,7 @@ class Task(Value, frozen=True, kw_only=True):
 
     @property
     def restart_count(self) -> int:
-        return max(self.attempt - 1, 0)
+        return max(self.attempt - self.renames - 1, 0)
 
     @property
     def deadline(self) -> float | None:

@@ -64,13 +64,13 @@ async def test_a_start_asked_twice_starts_once(world: World) -> None:
     task = a_task(SLEEP)
     container_id = await world.started(task)
     first = await world.seen(task, Running)
-    await world.runtime.do(task, Start(container_id=container_id))
+    await world.runtime.do(task, Start(container_id=container_id, attempt=1))
     assert await world.seen(task, Running) == first
 
 
 async def test_a_start_of_what_is_gone_is_refused(world: World) -> None:
     with pytest.raises(EngineRefused):
-        await world.runtime.do(a_task(TRUE), Start(container_id=GONE))
+        await world.runtime.do(a_task(TRUE), Start(container_id=GONE, attempt=1))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_refused_start_leaves_created_and_says_why(
     task = a_task(command)
     container_id = await world.created(task)
     with pytest.raises((EngineRefused, EngineFailed)):
-        await world.runtime.do(task, Start(container_id=container_id))
+        await world.runtime.do(task, Start(container_id=container_id, attempt=1))
     body = (await world.runtime.look(task)).body
     assert isinstance(body, Created)
     assert body.refused is not None
@@ -100,7 +100,7 @@ async def test_a_start_on_a_taken_port_leaves_created_and_says_so(world: World) 
         task = a_task(SLEEP, port_bindings={"80/tcp": str(port)})
         container_id = await world.created(task)
         with pytest.raises(EngineFailed):
-            await world.runtime.do(task, Start(container_id=container_id))
+            await world.runtime.do(task, Start(container_id=container_id, attempt=1))
         body = (await world.runtime.look(task)).body
     assert isinstance(body, Created)
     assert body.refused is not None
@@ -135,8 +135,8 @@ async def test_a_refused_start_can_be_tried_again(world: World) -> None:
         task = a_task(SLEEP, port_bindings={"80/tcp": str(port)})
         container_id = await world.created(task)
         with pytest.raises(EngineFailed):
-            await world.runtime.do(task, Start(container_id=container_id))
-    await world.runtime.do(task, Start(container_id=container_id))
+            await world.runtime.do(task, Start(container_id=container_id, attempt=1))
+    await world.runtime.do(task, Start(container_id=container_id, attempt=1))
     assert isinstance((await world.runtime.look(task)).body, Running)
 
 

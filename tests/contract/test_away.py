@@ -19,7 +19,7 @@ from tests.contract.worlds import a_task
 TASK = a_task(TRUE)
 ACTIONS: list[Action] = [
     Create(attempt=1),
-    Start(container_id="a"),
+    Start(container_id="a", attempt=1),
     Signal(container_id="a", signal="SIGTERM"),
     Kill(container_id="a"),
     Remove(container_id="a"),

@@ -15,7 +15,7 @@ async def test_a_task_that_starts_and_one_that_dies_are_told_of(world: World) ->
     task = a_task(SLEEP)
     container_id = await world.created(task)
     async with asyncio.timeout(PATIENCE_SECONDS), world.runtime.changes() as moved:
-        await world.runtime.do(task, Start(container_id=container_id))
+        await world.runtime.do(task, Start(container_id=container_id, attempt=1))
         assert await anext(moved) == task.id
     async with asyncio.timeout(PATIENCE_SECONDS), world.runtime.changes() as moved:
         await world.runtime.do(task, Kill(container_id=container_id))

@@ -43,7 +43,7 @@ def test_both_are_runtimes() -> None:
 async def _do(world: FakeWorld, verb: str, container_id: str) -> None:
     actions: dict[str, Action] = {
         "create": Create(attempt=2),
-        "start": Start(container_id=container_id),
+        "start": Start(container_id=container_id, attempt=1),
         "signal": Signal(container_id=container_id, signal="SIGTERM"),
         "kill": Kill(container_id=container_id),
         "remove": Remove(container_id=container_id),
@@ -203,7 +203,7 @@ async def test_times_are_the_clocks() -> None:
     task = a_task(SLEEP)
     await runtime.do(task, Create(attempt=1))
     (row,) = await runtime.rows()
-    await runtime.do(task, Start(container_id=row.container_id))
+    await runtime.do(task, Start(container_id=row.container_id, attempt=row.attempt))
     body = (await runtime.look(task)).body
     assert isinstance(body, Running)
     assert body.since == 1000.25

@@ -128,7 +128,7 @@ async def test_a_second_run_of_the_same_container_is_running(world: World) -> No
     container_id = await world.started(task)
     await world.runtime.do(task, Kill(container_id=container_id))
     await world.seen(task, Exited)
-    await world.runtime.do(task, Start(container_id=container_id))
+    await world.runtime.do(task, Start(container_id=container_id, attempt=1))
     assert isinstance((await world.runtime.look(task)).body, Running)
 
 

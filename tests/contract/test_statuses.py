@@ -27,7 +27,19 @@ from keelman.runtime import LogOptions, streams
 from keelman.runtime.container import create_body
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.marks import container_name
-from keelman.seen import Absent, Action, Create, Kill, Missing, Remove, Seen, Signal, Start, Unknown
+from keelman.seen import (
+    Absent,
+    Action,
+    Create,
+    Kill,
+    Missing,
+    Remove,
+    Rename,
+    Seen,
+    Signal,
+    Start,
+    Unknown,
+)
 from tests.contract.programs import TRUE
 from tests.contract.scripted import Answer, Handler, Script, scripted_engine
 from tests.contract.worlds import a_task
@@ -36,7 +48,7 @@ Piece = TypeVar("Piece")
 
 WORKER = "w"
 TASK = a_task(TRUE)
-NAME = container_name(WORKER, TASK.id, 1)
+NAME, NEXT_NAME = (container_name(WORKER, TASK.id, attempt) for attempt in (1, 2))
 ID = "a" * 64
 WORDS = {"message": "some words"}
 
@@ -131,13 +143,86 @@ async def _meets(runtime: DockerRuntime, action: Action, error: type[EngineError
 
 
 @pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, None),
+        (304, None),
+        (404, EngineRefused),  # or its network is missing
+        (409, EngineBusy),
+        (500, EngineFailed),
+    ],
+)
+async def test_a_start_goes_by_the_name_of_its_attempt(
+    tmp_path: Path, status: int, error: type[EngineError] | None
+) -> None:
+    body = (status, WORDS) if status >= 400 else web.Response(status=status)
+    script = {("POST", f"/containers/{NAME}/start"): body}
+    async with runtime_on(tmp_path, script) as runtime:
+        await _meets(runtime, Start(container_id=ID, attempt=1), error)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "held", "error"),
+    [
+        (204, None, None),
+        (404, NO_ANSWER, None),  # gone, or renamed meanwhile: the next look says which
+        (403, NO_ANSWER, EngineRefused),
+        (409, (200, OURS | {"Name": f"/{NEXT_NAME}"}), None),
+        (400, (200, OURS | {"Name": f"/{NEXT_NAME}"}), None),
+        (500, (200, OURS | {"Name": f"/{NEXT_NAME}"}), None),  # an answer was lost before
+        (409, (404, WORDS), EngineBusy),
+        (500, (404, WORDS), EngineFailed),
+        (409, (200, OURS | {"Id": "b" * 64, "Name": f"/{NEXT_NAME}"}), EngineBusy),
+        (409, (200, OURS | {"Id": "b" * 64, "Config": {"Labels": None}}), NameTaken),
+        (409, (500, WORDS), EngineFailed),
+        (503, NO_ANSWER, EngineFailed),
+    ],
+)
+async def test_a_rename_succeeds_or_says_what_it_met(
+    tmp_path: Path,
+    renamed: int,
+    held: tuple[int, object] | None,
+    error: type[EngineError] | None,
+) -> None:
+    """It goes by the name that it takes away."""
+    script: dict[tuple[str, str], Answer] = {
+        INSPECT: (200, OURS),
+        ("POST", f"/containers/{NAME}/rename"): (renamed, WORDS),
+    }
+    if held is not None:
+        script["GET", f"/containers/{NEXT_NAME}/json"] = held
+    async with runtime_on(tmp_path, script) as runtime:
+        await _meets(runtime, Rename(container_id=ID, attempt=2), error)
+
+
+@pytest.mark.parametrize(
+    ("inspected", "address"),
+    [
+        ((404, WORDS), None),
+        ((200, OURS | {"Name": f"/{NEXT_NAME}"}), None),
+        ((200, OURS | {"Name": f"/{NAME[:-1]}7"}), None),  # by a later one meanwhile
+        ((200, OURS | {"Name": "/somebody-s"}), ID),
+    ],
+    ids=["gone", "so already", "further already", "renamed by somebody"],
+)
+async def test_a_rename_asks_only_what_is_to_be_asked(
+    tmp_path: Path, inspected: Answer, address: str | None
+) -> None:
+    asked: list[str] = []
+
+    async def rename(request: web.Request) -> web.Response:
+        asked.append(request.query["name"])
+        return web.Response(status=204)
+
+    script = {INSPECT: inspected, ("POST", f"/containers/{address}/rename"): rename}
+    async with runtime_on(tmp_path, script) as runtime:
+        await runtime.do(TASK, Rename(container_id=ID, attempt=2))
+    assert asked == ([NEXT_NAME] if address else [])
+
+
+@pytest.mark.parametrize(
     ("action", "method", "path", "status", "error"),
     [
-        (Start(container_id=ID), "POST", "start", 204, None),
-        (Start(container_id=ID), "POST", "start", 304, None),
-        (Start(container_id=ID), "POST", "start", 404, EngineRefused),  # or its network is missing
-        (Start(container_id=ID), "POST", "start", 409, EngineBusy),
-        (Start(container_id=ID), "POST", "start", 500, EngineFailed),
         (Signal(container_id=ID, signal="TERM"), "POST", "kill", 204, None),
         (Signal(container_id=ID, signal="TERM"), "POST", "kill", 404, None),
         (Signal(container_id=ID, signal="TERM"), "POST", "kill", 409, None),

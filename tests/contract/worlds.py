@@ -106,7 +106,7 @@ class World(ABC):
     async def started(self, task: Task, attempt: int = 1) -> str:
         """Create and start a container of the task; its id."""
         container_id = await self.created(task, attempt)
-        await self.runtime.do(task, Start(container_id=container_id))
+        await self.runtime.do(task, Start(container_id=container_id, attempt=attempt))
         return container_id
 
     async def ready(self, task: Task) -> str:

@@ -34,6 +34,7 @@ LATE_SECONDS = 6.0
 LATENCIES: dict[str, tuple[float, float]] = {
     "create": (0.03, 0.2),
     "start": (0.1, 0.5),
+    "rename": (0.005, 0.05),
     "remove": (0.02, 0.2),
     "pull": (1.0, 5.0),
 }
@@ -209,6 +210,13 @@ class SimEngine(FakeEngine):
         if one is not None and not was_live:
             self._happened("started", one)
             self._check_alone(one)
+
+    def rename(self, container_id: str, name: str) -> None:
+        super().rename(container_id, name)
+        mark = owner_of(self.containers[container_id].inspect())
+        if mark is not None and container_id in self._ours:
+            self._ours[container_id] = (mark.task_id, mark.attempt)
+            self._happened("renamed", self.containers[container_id])
 
     def remove(self, container_id: str) -> None:
         one = self.find(container_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keelman.health import Health
-from keelman.seen import Action, Create, Kill, Pull, Remove, Signal, Start
+from keelman.seen import Action, Create, Kill, Pull, Remove, Rename, Signal, Start
 from keelman.task import State, Task, Why
 from keelman.worker.worker import Worker
 from tests.simulation.engine import SimEngine, short
@@ -43,6 +43,8 @@ class Door:
                 self._may_end(record, who, action, now)
             case Remove():
                 self._may_remove(record, who, action.container_id, now)
+            case Rename():
+                self._may_rename(record, who)
             case Pull():
                 pass
 
@@ -53,6 +55,11 @@ class Door:
             self._fails(f"{who}: starts {record.due - now:.1f} s before its back-off is over")
         elif record.ending is not None:
             self._fails(f"{who}: starts while it is being ended")
+
+    def _may_rename(self, record: Task | None, who: str) -> None:
+        """Only a container that a start may be on its way to gets another name."""
+        if record is None or record.state is not State.SCHEDULED:
+            self._fails(f"{who}: renamed, {_told(record)}")
 
     def _may_make(self, record: Task | None, task_id: str, attempt: int) -> None:
         who = short(task_id)

@@ -14,7 +14,19 @@ from tests.simulation.programs import KINDS
 
 SECONDS = 40.0
 POLICIES = ("", "", "no", "always", "unless-stopped", "on-failure", "on-failure:2")
-VERBS = ("look", "rows", "identity", "create", "start", "signal", "kill", "remove", "pull", "logs")
+VERBS = (
+    "look",
+    "rename",
+    "rows",
+    "identity",
+    "create",
+    "start",
+    "signal",
+    "kill",
+    "remove",
+    "pull",
+    "logs",
+)
 VERBS_MORE = (*VERBS, "changes", "rebuild", "create", "start", "create", "start", "look")
 
 Draw = Callable[[Random, float, int], Op]

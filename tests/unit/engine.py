@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from keelman.errors import EngineAway, EngineError, EngineFailed
+from keelman.errors import EngineAway, EngineError, EngineFailed, EngineRefused
 from keelman.seen import (
     Action,
     Create,
@@ -14,6 +14,7 @@ from keelman.seen import (
     Pull,
     Refused,
     Remove,
+    Rename,
     Running,
     Signal,
     Start,
@@ -81,8 +82,10 @@ class Engine:
         match action:
             case Create(attempt=attempt):
                 self._make(attempt)
-            case Start(container_id=container_id):
-                return self._start(self._find(container_id), now)
+            case Start(attempt=attempt):
+                return self._start(attempt, now)
+            case Rename():
+                self._rename(action)
             case Signal(container_id=container_id):
                 return self._kill(self._find(container_id), 1, 143, now)
             case Kill(container_id=container_id):
@@ -94,10 +97,15 @@ class Engine:
         return None
 
     def catches_up(self, now: float) -> None:
-        """What was asked for long ago is done at last, where it still can be."""
+        """What was asked for long ago is done at last, where it still can be.
+
+        But for a create under a name that was in use before: see the architecture, what is left.
+        """
         late, self.late = self.late, []
         for action in late:
-            if not isinstance(action, Create | Pull) and self._has(action.container_id):
+            if isinstance(action, Start | Rename):
+                self.do(action, now)
+            elif not isinstance(action, Create | Pull) and self._has(action.container_id):
                 self.lost += [one.attempt for one in self.containers]
                 self.do(action, now)
             elif isinstance(action, Create) and action.attempt not in self.made:
@@ -127,9 +135,13 @@ class Engine:
         self.containers.append(Container(attempt=attempt, program=program, body=body))
         self.containers.sort(key=lambda container: container.attempt)
 
-    def _start(self, container: Container, now: float) -> EngineError | None:
-        if not isinstance(container.body, Created):
-            return None  # started already
+    def _start(self, attempt: int, now: float) -> EngineError | None:
+        """By its name; one that has exited runs again."""
+        container = next((one for one in self.containers if one.attempt == attempt), None)
+        if container is None:
+            return EngineRefused("no such container")
+        if container.live:
+            return None
         if (refused := container.program.refused) is not None:
             self._becomes(container, msgspec.structs.replace(container.body, refused=refused))
             return EngineFailed(refused.message)
@@ -138,6 +150,13 @@ class Engine:
         self._becomes(container, body)
         assert self.live == 1, "I1: two live containers"
         return None
+
+    def _rename(self, action: Rename) -> None:
+        """By the name that it had when that was asked."""
+        for container in self.containers:
+            if (container.id, container.attempt) == (action.container_id, action.attempt - 1):
+                body = msgspec.structs.replace(container.body, attempt=action.attempt)
+                self._becomes(container, body)
 
     def _kill(self, container: Container, rung: int, code: int, now: float) -> EngineError | None:
         if container.program.deaf:
@@ -160,7 +179,9 @@ class Engine:
 
     def _becomes(self, container: Container, body: Body) -> None:
         place = self.containers.index(container)
-        self.containers[place] = msgspec.structs.replace(container, body=body)
+        self.containers[place] = Container(
+            attempt=body.attempt, program=container.program, body=body
+        )
 
     def _end(self, container: Container, code: int, at: float, *, oom: bool = False) -> None:
         assert isinstance(container.body, Running)

@@ -17,6 +17,7 @@ from keelman.seen import (
     Kill,
     Pull,
     Remove,
+    Rename,
     Running,
     Seen,
     Signal,
@@ -114,6 +115,8 @@ def name_of(action: Action) -> str:
             return f"create the container of attempt {attempt}"
         case Start(container_id=container_id):
             return f"start container {container_id}"
+        case Rename(attempt=attempt):
+            return f"name its container for attempt {attempt}"
         case Signal(signal=signal):
             return f"send {signal}"
         case Kill():

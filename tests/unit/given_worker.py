@@ -65,22 +65,25 @@ class Fuse:
 
 
 class CountingEngine(FakeEngine):
-    """Knows every container it ever made, by name, and how often each was started."""
+    """Knows every container it ever made, and each start, by the name it was made with."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock, programs=PROGRAMS, images=[IMAGE], registry=["nginx:2"])
         self.made: list[str] = []
         self.starts: list[str] = []
+        self.made_as: dict[str, str] = {}
 
     def add(self, name: str, body: Any) -> FakeContainer:  # noqa: ANN401  # a create body
         self.made.append(name)
-        return super().add(name, body)
+        one = super().add(name, body)
+        self.made_as[one.id] = name
+        return one
 
-    def start(self, container_id: str) -> None:
-        one = self.find(container_id)
-        super().start(container_id)
+    def start(self, name: str) -> None:
+        super().start(name)
+        one = self.find(name)
         assert one is not None
-        self.starts.append(one.name)
+        self.starts.append(self.made_as[one.id])
 
     @property
     def live(self) -> list[FakeContainer]:

@@ -16,6 +16,7 @@ from keelman.seen import (
     Pull,
     Pulling,
     Remove,
+    Rename,
     Running,
     Seen,
     Signal,
@@ -60,12 +61,20 @@ def check_action(wish: Wish | None, before: Task, seen: Seen, after: Step) -> No
             check_image(task, seen.body.image)
             assert seen.slot
             assert attempt == task.attempt > task.started
-        case Start(container_id=container_id):
+        case Start(container_id=container_id, attempt=attempt):
             check_may_start(wish, before, after)
             assert isinstance(seen.body, Created)
             assert seen.slot
-            assert (container_id, seen.body.attempt) == (seen.body.container_id, task.attempt)
-            assert task.started == task.attempt
+            assert (container_id, attempt) == (seen.body.container_id, seen.body.attempt)
+            assert task.started == task.attempt == attempt
+            assert before.started < attempt, "a second start by the same name"
+        case Rename(container_id=container_id, attempt=attempt):
+            check_may_start(wish, before, after)
+            assert isinstance(seen.body, Created)
+            assert seen.body.refused is None
+            assert seen.slot
+            assert (container_id, task.container_id) == (seen.body.container_id,) * 2
+            assert task.started == task.attempt == seen.body.attempt == attempt - 1
         case Signal() | Kill():
             assert task.ending is not None
         case Pull():

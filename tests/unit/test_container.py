@@ -21,10 +21,11 @@ from keelman.runtime.container import (
     task_in_event,
     task_of,
 )
-from keelman.runtime.marks import Mark, container_name, labels_for, mark_of
+from keelman.runtime.marks import Mark, container_name, labels_for, mark_of, rename_from
 from keelman.runtime.told import Inspect, inspect_of, words_of
 from keelman.seen import Absent, Body, Created, Exited, Refused, Running, Unknown
 from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
+from keelman.values import INT64_MAX
 
 ID = "c" * 64
 TASK = Task(
@@ -137,6 +138,12 @@ def test_no_tag_means_latest(image: str, meant: str) -> None:
         (["/another"], {}),
         ([], {}),
         ([f"/{NAME}"], {"keelman.attempt": "3"}),
+        ([f"/{NAME[:-1]}02"], {}),
+        ([f"/{NAME[:-1]}\u0662"], {}),
+        ([f"/{NAME[:-1]}-3"], {}),
+        ([f"/{NAME[:-1]}"], {}),
+        ([f"/{NAME[:-1]}9223372036854775808"], {}),
+        ([f"/{NAME[:-1]}{'9' * 20}"], {}),
         ([f"/{NAME}"], {"keelman.attempt": "two"}),
         ([f"/{NAME}"], {"keelman.worker": "w"}),
         ([f"/{NAME}"], {"keelman.task": "another"}),
@@ -162,6 +169,71 @@ def test_one_of_its_names_is_enough(names: list[str]) -> None:
         worker="w-1", task_id=TASK.id, attempt=2, generation=3, spec_hash=TASK.spec.digest()
     )
     assert mark_of(names, LABELS) == mark
+
+
+@pytest.mark.parametrize("attempt", [2, 3, 10, INT64_MAX])
+def test_the_attempt_is_what_the_name_says_and_no_less_than_the_labels(attempt: int) -> None:
+    """A container whose start was given up as unanswered has the name of a later attempt."""
+    name = container_name("w-1", TASK.id, attempt)
+    mark = mark_of([f"/{name}"], LABELS)
+    assert mark is not None
+    assert mark.attempt == attempt
+    body = body_of(an_inspect(Name=f"/{name}"))
+    assert isinstance(body, Created)
+    assert body.attempt == attempt
+    row = row_of({"Id": ID, "Names": [f"/{name}"], "Labels": LABELS})
+    assert row is not None
+    assert row.attempt == attempt
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "attempt"),
+    [
+        pytest.param("somebody-s", 2, 2, id="made for this attempt"),
+        pytest.param("somebody-s", 3, 3, id="renamed by us, then by somebody"),
+        pytest.param(container_name("w-1", TASK.id, 3), 2, 3, id="renamed by us, not recorded yet"),
+        pytest.param(container_name("w-1", TASK.id, 2), 3, 3, id="given its old name again"),
+    ],
+)
+def test_a_known_container_is_the_one_of_the_attempt_on_record_or_of_a_later_one(
+    name: str, known: int, attempt: int
+) -> None:
+    task = TASK.but(attempt=known, container_id=ID)
+    body = body_of(an_inspect(Name=f"/{name}"), known=task)
+    assert isinstance(body, Created)
+    assert body.attempt == attempt
+    row = row_of({"Id": ID, "Names": [f"/{name}"], "Labels": LABELS}, task)
+    assert row is not None
+    assert row.attempt == attempt
+
+
+def test_another_container_than_the_one_on_record_is_known_by_its_name_only() -> None:
+    task = TASK.but(attempt=9, container_id="d" * 64)
+    assert isinstance(body_of(an_inspect(Name="/another"), known=task), Unknown)
+    body = body_of(an_inspect(), known=task)
+    assert isinstance(body, Created)
+    assert body.attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        pytest.param(NAME, NAME, id="ours: a late request finds nothing by it"),
+        pytest.param(container_name("w-1", TASK.id, 3), "", id="so already"),
+        pytest.param(container_name("w-1", TASK.id, 4), "", id="further already"),
+        pytest.param("somebody-s", ID, id="renamed by somebody"),
+    ],
+)
+def test_a_rename_goes_by_the_name_that_it_takes_away(name: str, address: str) -> None:
+    assert rename_from(an_inspect(Name=f"/{name}"), "w-1", TASK.id, 3) == address
+
+
+def test_a_renamed_task_is_rebuilt_under_its_last_name() -> None:
+    """No name is used twice; and it was never restarted."""
+    labels = labels_for("w-1", TASK, 1)
+    back = task_of(an_inspect(labels=labels))
+    assert back is not None
+    assert (back.attempt, back.started, back.renames, back.restart_count) == (2, 2, 1, 0)
 
 
 @pytest.mark.parametrize(

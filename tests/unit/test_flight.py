@@ -72,7 +72,7 @@ CALLS = [STEPPED, DID, FAILED]
 ACTIONS: list[Action] = [
     Pull(image="nginx:1"),
     Create(attempt=1),
-    Start(container_id=CONTAINER),
+    Start(container_id=CONTAINER, attempt=1),
     Signal(container_id=CONTAINER, signal="SIGTERM"),
     Remove(container_id=CONTAINER),
 ]

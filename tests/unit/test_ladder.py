@@ -138,7 +138,7 @@ def test_removal_by_force_is_a_rung_only_after_kill() -> None:
     assert ladder.is_rung(stopping(2), FORCE)
     assert not ladder.is_rung(stopping(1), FORCE)
     assert not ladder.is_rung(a_task(State.SCHEDULED), FORCE)
-    assert not ladder.is_rung(stopping(2), Start(container_id=CONTAINER))
+    assert not ladder.is_rung(stopping(2), Start(container_id=CONTAINER, attempt=1))
 
 
 @pytest.mark.parametrize("signalled", [0, 1], ids=["TERM", "KILL"])

@@ -17,7 +17,7 @@ from keelman.errors import (
     NotAllowedHere,
 )
 from keelman.reconcile import done, failed, step
-from keelman.seen import Action, Create, Kill, Pull, Remove, Signal, Start
+from keelman.seen import Action, Create, Kill, Pull, Remove, Rename, Signal, Start
 from keelman.task import Reason, State, Task, Wish
 from tests.unit.given import (
     CONTAINER,
@@ -37,7 +37,8 @@ from tests.unit.given import (
 
 SCHEDULED, FAILED = State.SCHEDULED, State.FAILED
 CREATE = Create(attempt=1)
-START = Start(container_id=CONTAINER)
+START = Start(container_id=CONTAINER, attempt=1)
+RENAME = Rename(container_id=CONTAINER, attempt=2)
 REMOVE = Remove(container_id=CONTAINER)
 PULL = Pull(image="nginx:1")
 
@@ -47,13 +48,14 @@ ACTING: list[tuple[Task, Action]] = [
     (MAKING, PULL),
     (MAKING, CREATE),
     (STARTING, START),
+    (STARTING, RENAME),
     (in_back_off(), REMOVE),
     (a_task(FAILED), REMOVE),
     (stopping(0), Signal(container_id=CONTAINER, signal="SIGTERM")),
     (stopping(1), Kill(container_id=CONTAINER)),
     (stopping(2), REMOVE),
 ]
-NAMES = ["pull", "create", "start", "remove", "remove expired", "signal", "kill", "force"]
+NAMES = ["pull", "create", "start", "rename", "remove", "remove expired", "signal", "kill", "force"]
 WISHES = {"no wish": None, "run": RUN, "stop": STOP}
 
 
@@ -69,7 +71,7 @@ def test_an_engine_that_does_not_answer_changes_nothing(
     assert (after.task, after.transition, after.action, after.wake) == (task, None, None, NOW + 1)
 
 
-@pytest.mark.parametrize(("task", "action"), ACTING[:5], ids=NAMES[:5])
+@pytest.mark.parametrize(("task", "action"), ACTING[:6], ids=NAMES[:6])
 def test_a_success_is_not_believed_but_looked_at(task: Task, action: Action) -> None:
     assert done(task, action, NOW) == task
 
@@ -93,6 +95,15 @@ def test_a_refused_create_fails_its_task_in_the_engines_words(
         error.message,
     )
     assert after.transition is not None
+
+
+def test_a_stranger_with_the_new_name_is_a_failure_that_the_restart_policy_may_try_again() -> None:
+    error = NameTaken("a stranger has our name")
+    after = failed(RUN, STARTING, RENAME, error, NOW).task
+    assert (after.state, after.reason, after.message) == (FAILED, Reason.NAME_TAKEN, error.message)
+    again = a_task(SCHEDULED, started=1, asked={"restart_policy": "on-failure"})
+    after = failed(RUN, again, RENAME, error, NOW).task
+    assert (after.state, after.attempt, after.restart_count) == (SCHEDULED, 2, 1)
 
 
 @pytest.mark.parametrize("error", [EngineRefused, *EngineRefused.__subclasses__()])
@@ -120,6 +131,8 @@ def test_an_image_that_went_away_before_the_create_is_looked_for_again() -> None
         pytest.param(
             STARTING, START, EngineRefused("no such network"), id="start 404 is not absent"
         ),
+        pytest.param(STARTING, RENAME, EngineFailed("no space left"), id="rename 5xx"),
+        pytest.param(STARTING, RENAME, EngineRefused("not authorized"), id="rename 4xx"),
     ],
 )
 @pytest.mark.parametrize("retries", range(6))
@@ -188,7 +201,7 @@ POLICIES = ("", "on-failure:1", "always")
 
 
 @pytest.mark.parametrize("error", ANSWERS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(("task", "action"), ACTING[:3], ids=NAMES[:3])
+@pytest.mark.parametrize(("task", "action"), ACTING[:4], ids=NAMES[:4])
 def test_on_the_way_up_no_error_counts_once_a_stop_has_come(
     task: Task, action: Action, error: EngineError
 ) -> None:
@@ -201,7 +214,7 @@ def test_on_the_way_up_no_error_counts_once_a_stop_has_come(
 
 
 @pytest.mark.parametrize("error", ANSWERS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(("task", "action"), ACTING[3:], ids=NAMES[3:])
+@pytest.mark.parametrize(("task", "action"), ACTING[4:], ids=NAMES[4:])
 def test_on_the_way_down_an_error_counts_as_much_as_without_a_stop(
     task: Task, action: Action, error: EngineError
 ) -> None:

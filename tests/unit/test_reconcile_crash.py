@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keelman.seen import Created, Present
 from keelman.task import Reason, State
 from tests.unit.engine import Program
 from tests.unit.world import ANSWERS, Fault, World
@@ -23,7 +24,7 @@ def is_pulling(world: World) -> bool:
 
 
 def is_in_third_attempt(world: World) -> bool:
-    return world.task is not None and world.task.attempt == 3
+    return world.task is not None and world.task.restart_count == 2
 
 
 LIVES = {
@@ -47,7 +48,7 @@ LIVES = {
     "deadline": Life(asked={"timeout": 30, "restart_policy": "always"}),
     "deadline, outlives TERM": Life(programs=(Program(outlives=1),), asked={"timeout": 30}),
 }  # fmt: skip
-LEFT_OUT = {Fault.NONE, Fault.LATE, Fault.FAILS, Fault.REFUSES}
+LEFT_OUT = {Fault.NONE, Fault.LATE, Fault.CRASH_LATE, Fault.FAILS, Fault.REFUSES}
 INTERRUPTIONS = [fault for fault in Fault if fault not in LEFT_OUT]
 
 
@@ -78,19 +79,19 @@ def lived(
 def test_one_crash_or_silence_anywhere_changes_nothing_of_how_it_ends(
     life: str, fault: Fault, away: float
 ) -> None:
-    """Same end, same containers, and each state logged once."""
+    """Same end, as many containers, and each state logged once."""
     undisturbed = lived(LIVES[life])
     for at in range(40):
         disturbed = lived(LIVES[life], fault, at, away)
         assert disturbed.states == undisturbed.states, f"in turn {at}"
         assert told(disturbed) == told(undisturbed), f"in turn {at}"
-        assert disturbed.engine.made == undisturbed.engine.made, f"in turn {at}"
+        assert len(disturbed.engine.made) == len(undisturbed.engine.made), f"in turn {at}"
 
 
 def told(world: World) -> tuple[object, ...]:
     task = world.task
     assert task is not None
-    return (task.state, task.reason, task.message, task.exit_code, task.attempt, task.ending)
+    return (task.state, task.reason, task.message, task.exit_code, task.restart_count, task.ending)
 
 
 @pytest.mark.parametrize("fault", [Fault.NONE, *ANSWERS], ids=lambda fault: fault.name)
@@ -101,3 +102,28 @@ def test_a_stop_that_comes_during_any_action_has_the_last_word(life: str, fault:
         world = lived(LIVES[life], fault, at, stop=True)
         if world.wish is not None and world.wish.stops:
             assert told(world)[:2] == (State.COMPLETED, Reason.STOPPED), f"in turn {at}"
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE, Fault.CRASH_LATE], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("again", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize("ends", [0, None], ids=["exits at once", "runs on"])
+def test_a_start_that_outlives_whoever_sent_it_runs_nothing_a_second_time(
+    fault: Fault, again: int, ends: float | None
+) -> None:
+    """A start of a container that has exited runs it again, whenever it comes."""
+    for later in range(12):
+        world = World(Program(runs_for=ends), image=Present())
+        world.ask()
+        world.turn()
+        assert isinstance(world.look().body, Created)
+        for turn in range(12):
+            world.turn(fault if turn < again else Fault.NONE)
+            world.passes(1)
+            if turn == later:
+                world.late_requests_arrive()
+        world.late_requests_arrive()
+        assert world.settles()
+        assert world.starts == 1, f"done late after turn {later}"
+        assert world.task is not None
+        assert world.task.restart_count == 0
+        assert world.state is (State.RUNNING if ends is None else State.COMPLETED)

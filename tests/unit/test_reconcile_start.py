@@ -16,6 +16,7 @@ from keelman.seen import (
     Pulling,
     Refused,
     Remove,
+    Rename,
     Seen,
     Start,
 )
@@ -28,6 +29,7 @@ from tests.unit.given import (
     RUN,
     STOP,
     UNKNOWN,
+    a_spec,
     a_task,
     a_wish,
     absent,
@@ -44,7 +46,8 @@ from tests.unit.given import (
 
 PENDING, SCHEDULED, RUNNING, FAILED = State.PENDING, State.SCHEDULED, State.RUNNING, State.FAILED
 REMOVE = Remove(container_id=CONTAINER)
-START = Start(container_id=CONTAINER)
+START = Start(container_id=CONTAINER, attempt=1)
+RENAME = Rename(container_id=CONTAINER, attempt=2)
 
 # -- the engine is away --------------------------------------------------------------------------
 
@@ -216,9 +219,60 @@ def test_a_start_is_recorded_before_the_engine_is_asked() -> None:
     assert after.task.container_id == CONTAINER
 
 
-def test_a_crash_between_the_record_and_the_start_starts_once_more() -> None:
+def test_a_start_that_may_be_on_its_way_is_shut_out_by_a_new_name_before_the_next() -> None:
+    """A second start by the same name could run what the first one ran already."""
     recorded = next_task(RUN, WANTING, created())
-    assert step(RUN, recorded, created(), NOW + 60).action == START
+    for sight in (created(), created()):  # whether the rename is answered or not
+        unsure = step(RUN, recorded, sight, NOW + 60)
+        assert (unsure.task, unsure.action, unsure.transition) == (recorded, RENAME, None)
+    again = step(RUN, recorded, created(2), NOW + 60)
+    assert again.action == Start(container_id=CONTAINER, attempt=2)
+    assert (again.task.attempt, again.task.started, again.task.renames) == (2, 2, 1)
+    assert again.task.restart_count == 0
+    assert next_action(RUN, again.task, created(2)) == Rename(container_id=CONTAINER, attempt=3)
+
+
+@pytest.mark.parametrize("body", [running(2), exited(attempt=2)], ids=["runs", "has run"])
+def test_a_start_that_came_before_the_new_name_was_the_start(body: Seen) -> None:
+    recorded = next_task(RUN, WANTING, created())
+    after = step(RUN, recorded, body, NOW + 60)
+    assert (after.task.state, after.task.attempt, after.task.started) == (RUNNING, 2, 2)
+    assert (after.action, after.task.restart_count) == (None, 0)
+
+
+def test_one_with_a_new_name_that_is_gone_has_vanished_or_was_never_started() -> None:
+    """Before the look nobody knows; after it, by the new name no start was asked."""
+    recorded = next_task(RUN, WANTING, created())
+    assert next_task(RUN, recorded, absent()).reason is Reason.VANISHED
+    seen_again = next_task(RUN, recorded, created(2, slot=False))
+    assert (seen_again.attempt, seen_again.started) == (2, 1)
+    assert next_action(RUN, seen_again, absent()) == Create(attempt=2)
+
+
+def test_a_new_name_waits_for_what_a_start_waits_for() -> None:
+    recorded = next_task(RUN, WANTING, created())
+    assert step(RUN, recorded, created(slot=False), NOW).action is None
+    waiting = step(RUN, recorded.but(due=NOW + 5), created(), NOW)
+    assert (waiting.action, waiting.wake) == (None, NOW + 5)
+    overdue = recorded.but(spec=a_spec(timeout=30), first_running=NOW - 60)
+    assert next_task(RUN, overdue, created()).reason is Reason.DEADLINE
+
+
+@pytest.mark.parametrize("attempt", [1, 2], ids=["not renamed", "renamed"])
+def test_a_stop_takes_away_what_may_be_started_yet(attempt: int) -> None:
+    recorded = next_task(RUN, WANTING, created())
+    assert next_action(STOP, recorded, created(attempt)) == REMOVE
+
+
+def test_a_new_name_asks_for_no_pull_of_what_is_made_already() -> None:
+    asked = {"pull_policy": "always"}
+    task = a_task(SCHEDULED, asked=asked, pulled=1, started=1, container_id=CONTAINER)
+    assert next_action(RUN, task, created(2)) == Start(container_id=CONTAINER, attempt=2)
+
+
+def test_retries_go_on_under_the_new_name() -> None:
+    task = a_task(SCHEDULED, started=1, retries=4, container_id=CONTAINER)
+    assert next_task(RUN, task, created(2)).retries == 4
 
 
 @pytest.mark.parametrize(

@@ -109,14 +109,14 @@ def test_a_vanished_container_is_made_anew_where_the_restart_policy_says_so() ->
 @pytest.mark.parametrize(
     ("sight", "started"),
     [
-        pytest.param(created(5, slot=False), 1, id="created: its start is not decided"),
+        pytest.param(created(5, slot=False), 5, id="created: nobody knows of a start"),
         pytest.param(running(5), 5, id="running"),
         pytest.param(exited(attempt=5), 5, id="exited"),
     ],
 )
 def test_an_older_db_takes_over_the_engines_count_of_attempts(sight: Seen, started: int) -> None:
     task = next_task(RUN, in_back_off(due=NOW), sight)
-    assert (task.attempt, task.started) == (5, started)
+    assert (task.attempt, task.started, task.renames) == (5, started, 0)
 
 
 def test_an_ended_task_takes_over_the_count_so_that_no_name_comes_twice() -> None:

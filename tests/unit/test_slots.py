@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keelman.moves import Step
+from keelman.seen import Action, Create, Rename, Start
+from keelman.task import State
 from keelman.worker.slots import Slots
+from tests.unit.given import TASK_ID, a_task, absent, running
 
 
 class Woken(list[str]):
@@ -29,6 +33,24 @@ def test_so_many_may_start_at_once_and_no_more(count: int, woken: Woken) -> None
         assert slots.free(str(number))
         slots.take(str(number))
     assert not slots.free("one more")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Create(attempt=1),
+        Start(container_id="c", attempt=1),
+        Rename(container_id="c", attempt=2),
+    ],
+    ids=lambda action: type(action).__name__,
+)
+def test_a_task_holds_a_slot_all_its_way_up(action: Action, woken: Woken) -> None:
+    slots = slots_of(1, woken)
+    slots.take(TASK_ID)
+    slots.settle(Step(task=a_task(State.SCHEDULED), action=action), absent())
+    assert slots.held == 1
+    slots.settle(Step(task=a_task(State.RUNNING)), running())
+    assert slots.held == 0
 
 
 def test_whoever_holds_a_slot_may_go_on(woken: Woken) -> None:

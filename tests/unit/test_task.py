@@ -101,9 +101,14 @@ def test_a_new_task_is_pending_and_serves_no_wish_yet() -> None:
     assert (task.spec.init, task.attempt, task.started) == (True, 0, 0)
 
 
-@pytest.mark.parametrize(("attempt", "restarts"), [(0, 0), (1, 0), (2, 1), (5, 4)], ids=str)
-def test_restarts_are_the_attempts_after_the_first(attempt: int, restarts: int) -> None:
-    assert a_task(attempt=attempt).restart_count == restarts
+@pytest.mark.parametrize(
+    ("attempt", "renames", "restarts"),
+    [(0, 0, 0), (1, 0, 0), (2, 0, 1), (5, 0, 4), (2, 1, 0), (5, 2, 2)],
+)
+def test_restarts_are_the_attempts_after_the_first_but_for_new_names(
+    attempt: int, renames: int, restarts: int
+) -> None:
+    assert a_task(attempt=attempt, renames=renames).restart_count == restarts
 
 
 @pytest.mark.parametrize(

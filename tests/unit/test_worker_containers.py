@@ -10,6 +10,7 @@ import pytest
 
 from keelman.errors import (
     EngineAway,
+    EngineRefused,
     Forbidden,
 )
 from keelman.runtime.fake import FakeRuntime
@@ -50,7 +51,7 @@ async def test_containers_of_older_attempts_are_removed_before_anything_else(
     task = worker.get_task(TASK_ID)
     await other_hand.do(task, Create(attempt=2))
     await settle(worker)
-    assert [one.name for one in machine.engine.live] == [f"keelman-w-{TASK_ID}-2"]
+    assert [one.name for one in machine.engine.live] == [f"keelman-w-{TASK_ID}-3"]
     assert len(machine.engine.containers) == 1
 
 
@@ -98,7 +99,7 @@ async def test_a_container_of_the_same_spec_is_taken_up_with_its_attempt(machine
     other_hand = FakeRuntime(machine.engine, "w")
     await other_hand.do(wanted, Create(attempt=3))
     await settle(worker)
-    assert worker.get_task(TASK_ID).attempt == 3
+    assert worker.get_task(TASK_ID).attempt == 4  # nobody knows whether a start of 3 was asked
     assert len(machine.engine.containers) == 1
 
 
@@ -246,6 +247,24 @@ async def test_with_a_new_db_what_runs_is_adopted_whole(machine: Machine) -> Non
     await settle(worker)
     assert state_of(worker) is COMPLETED
     assert machine.engine.live == []
+
+
+@in_virtual_time
+async def test_with_a_new_db_what_was_only_made_is_started_as_a_new_attempt(
+    machine: Machine,
+) -> None:
+    """The old worker may have asked for a start that is on its way yet."""
+    worker = await machine.met()
+    await worker.add_task(RUN)
+    await worker.run_task(TASK_ID)
+    machine.lose_db()
+    worker = await machine.met()
+    await settle(worker)
+    with pytest.raises(EngineRefused):
+        machine.engine.start(f"keelman-w-{TASK_ID}-1")
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.attempt, task.restart_count) == (RUNNING, 2, 0)
+    assert len(machine.engine.starts) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ crash is the directory and the engine; whoever was not answered asks again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -91,13 +92,17 @@ SCRIPTS: dict[str, Sequence[Act]] = {
 
 
 class Told(Struct, frozen=True):
-    """What is left when the script is over."""
+    """What is left when the script is over: of containers, which of those made live and started.
+
+    Without attempts: a start that was cut short begins a new one.
+    """
 
     story: list[str]
     state: State | None
-    live: list[str]
-    made: list[str]
-    starts: list[str]
+    restarts: int
+    live: list[int]
+    made: int
+    starts: list[int]
 
 
 async def live(machine: Machine, script: Sequence[Act], fuse: Fuse) -> Worker:
@@ -127,15 +132,17 @@ async def born(machine: Machine, fuse: Fuse) -> Worker:
 
 def told(machine: Machine, worker: Worker) -> Told:
     try:
-        state = worker.get_task(TASK_ID).state
+        task = worker.get_task(TASK_ID)
     except UnknownTask:
-        state = None
+        task = None
+    engine = machine.engine
     return Told(
-        story=story(worker),
-        state=state,
-        live=[one.name for one in machine.engine.live],
-        made=machine.engine.made,
-        starts=machine.engine.starts,
+        story=[re.sub(r" #\d+", "", line) for line in story(worker)],
+        state=task.state if task else None,
+        restarts=task.restart_count if task else 0,
+        live=[engine.made.index(engine.made_as[one.id]) for one in engine.live],
+        made=len(engine.made),
+        starts=[engine.made.index(name) for name in engine.starts],
     )
 
 

@@ -49,6 +49,7 @@ class Fault(StrEnum):
     CRASH_BEFORE_RECORD = "the worker dies before the record"
     CRASH_AFTER_RECORD = "the worker dies between the record and the action"
     CRASH_AFTER_ACTION = "the worker dies between the action and its record"
+    CRASH_LATE = "the worker dies while it asks, and it is done later"
     LOST_REQUEST = "no answer, and it was not done"
     LOST_ANSWER = "no answer, and it was done"
     LATE = "no answer, and it is done later"
@@ -57,7 +58,12 @@ class Fault(StrEnum):
     REFUSES = "the engine answers 4xx"
 
 
-CRASHES = {Fault.CRASH_BEFORE_RECORD, Fault.CRASH_AFTER_RECORD, Fault.CRASH_AFTER_ACTION}
+CRASHES = {
+    Fault.CRASH_BEFORE_RECORD,
+    Fault.CRASH_AFTER_RECORD,
+    Fault.CRASH_AFTER_ACTION,
+    Fault.CRASH_LATE,
+}
 ANSWERS: dict[Fault, EngineError] = {
     Fault.LOST_REQUEST: EngineAway("timed out"),
     Fault.LOST_ANSWER: EngineAway("timed out"),
@@ -225,6 +231,10 @@ class World:
         task, action = step.task, step.action
         if action is None or fault is Fault.CRASH_AFTER_RECORD:
             return
+        if fault in (Fault.LATE, Fault.CRASH_LATE):
+            self.engine.late.append(action)
+        if fault is Fault.CRASH_LATE:
+            return
         error = self._answer(action, fault)
         if fault is Fault.CRASH_AFTER_ACTION:
             return
@@ -238,8 +248,6 @@ class World:
     def _answer(self, action: Action, fault: Fault) -> EngineError | None:
         """Have it done, unless the fault keeps it from being done; the error is what is heard."""
         error = ANSWERS.get(fault)
-        if fault is Fault.LATE:
-            self.engine.late.append(action)
         if error is not None and fault is not Fault.LOST_ANSWER:
             return error
         if isinstance(action, Pull):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import aiohttp
 from aiodocker import Docker, DockerError
-from aiohttp import ClientTimeout, TCPConnector, UnixConnector
+from aiohttp import ClientResponse, ClientTimeout, TCPConnector, UnixConnector
 
 from keelman.errors import CannotStart, EngineAway
 from keelman.runtime import statuses
 from keelman.runtime.statuses import USUAL, Meanings
+from keelman.runtime.told import words_of
+
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @contextmanager
@@ -64,3 +68,27 @@ def client(
         tcp = TCPConnector(limit=connections, ssl=tls or True)
         return Docker(url, connector=tcp, timeout=timeout)
     raise CannotStart(f"{url}: an engine is at unix://, tcp://, http:// or https://")
+
+
+def as_path(name: str) -> str:
+    """A name as part of a path: nothing in it may lead elsewhere."""
+    return quote(name, safe="/:@")
+
+
+async def opened(
+    docker: Docker,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> ClientResponse:
+    """An answer of which only the head was read. Without a version: the engine's own.
+
+    aiodocker's own streams take a cut for an end, and leave what they broke off open.
+    """
+    url = f"{docker.docker_host}/{path}"
+    response = await docker.session.request(method, url, params=query, headers=headers)
+    if response.status < 400:
+        return response
+    async with response:
+        raise DockerError(response.status, words_of(await response.read()))

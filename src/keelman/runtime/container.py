@@ -86,11 +86,10 @@ def bound_ports(spec: Spec) -> list[tuple[str, int, str]]:
     ]
 
 
-def row_of(told: object, known_id: str = "") -> Row | None:
+def row_of(told: object, known: Task | None = None) -> Row | None:
     """One row of a list; None when it is not ours. Raises: msgspec.ValidationError."""
     row = msgspec.convert(told, ListRow)
-    known = row.id == known_id
-    mark = marks.claimed(row.labels) if known else marks.mark_of(row.names or (), row.labels)
+    mark = marks.owner(row.id, row.names or (), row.labels, known)
     if mark is None:
         return None
     return Row(
@@ -143,13 +142,13 @@ def epoch(text: str) -> float:
 # -- what the worker may know --------------------------------------------------------------------
 
 
-def body_of(inspect: Inspect, taken: Sequence[str] = (), known_id: str = "") -> Body:
-    """What a container is. One that was renamed is still `known_id`'s.
+def body_of(inspect: Inspect, taken: Sequence[str] = (), known: Task | None = None) -> Body:
+    """What a container is. One that somebody renamed is still that of the task that `known` is.
 
     `taken` are those of the host ports it asked for that somebody else holds: the engine's error
     is words, and words change.
     """
-    mark = marks.owner_of(inspect, known_id)
+    mark = marks.owner_of(inspect, known)
     if mark is None:
         return Unknown(why=f"container {inspect.name} is not ours")
     match inspect.state.status:
@@ -229,18 +228,19 @@ def task_of(inspect: Inspect) -> Task | None:
     """The Task that a container was made from; None when the container is not ours.
 
     One that ran and ended has that recorded and is never started again; one that was only created
-    was asked for, and goes on. A spec that differs from its own hash label was written by another
-    version, or changed by hand: what runs is adopted.
+    was asked for, and goes on, though a start of it may be on its way. A spec that differs from its
+    own hash label was written by another version, or changed by hand: what runs is adopted.
     """
-    mark = marks.owner_of(inspect)
+    mark, made = marks.owner_of(inspect), marks.claimed(inspect.config.labels)
     spec = _spec_in(inspect.config)
-    if mark is None or spec is None:
+    if mark is None or made is None or spec is None:
         return None
     return Task(
         id=mark.task_id,
         spec=spec,
         generation=mark.generation,
         attempt=mark.attempt,
+        renames=mark.attempt - made.attempt,
         started=mark.attempt,
         container_id=inspect.id,
         ending=_adopted(inspect.state) if inspect.state.status in OVER else None,

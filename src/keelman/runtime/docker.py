@@ -13,13 +13,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, assert_never
-from urllib.parse import quote
 
 from aiodocker import DockerError
 from aiodocker.containers import DockerContainer
-from aiohttp import ClientResponse, ClientTimeout
+from aiohttp import ClientTimeout
 
-from keelman.errors import EngineFailed, NameTaken
+from keelman.errors import EngineBusy, EngineFailed
 from keelman.runtime import (
     Container,
     LogOptions,
@@ -35,9 +34,9 @@ from keelman.runtime import (
     streams,
     to_nobody,
 )
-from keelman.runtime.connection import client, translated
+from keelman.runtime.connection import as_path, client, opened, translated
 from keelman.runtime.docker_config import DockerConfig
-from keelman.runtime.told import Inspect, inspect_of, words_of
+from keelman.runtime.told import Inspect, inspect_of
 from keelman.seen import (
     Absent,
     Action,
@@ -48,6 +47,7 @@ from keelman.seen import (
     Present,
     Pull,
     Remove,
+    Rename,
     Seen,
     Signal,
     Start,
@@ -58,7 +58,6 @@ from keelman.task import Spec, Task
 USUAL_URL = "unix:///var/run/docker.sock"
 LIST_FIELDS = ("Id", "Names", "Labels", "State")
 CREATE_IMAGE = ("POST", "images/create")
-NONE: Mapping[str, str] = {}
 
 
 class DockerRuntime:
@@ -100,11 +99,11 @@ class DockerRuntime:
 
     async def look(self, task: Task) -> Seen:
         labels = marks.filter_for(worker=self._worker, task=task.id)
-        rows = await self._list(labels, task.container_id)
+        rows = await self._list(labels, task)
         if not rows:
             return Seen(body=Absent(image=await self._image(task.spec.image)))
         *older, newest = marks.by_attempt(rows)
-        body = await self._body(newest.container_id, task.container_id)
+        body = await self._body(newest.container_id, task)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 
     async def outlook(self, spec: Spec) -> Outlook:
@@ -128,18 +127,18 @@ class DockerRuntime:
         mark = marks.owner_of(inspect)
         return container.task_of(inspect) if mark and mark.worker == self._worker else None
 
-    async def _list(self, filters: Mapping[str, list[str]], known_id: str = "") -> list[Row]:
+    async def _list(self, filters: Mapping[str, list[str]], known: Task | None = None) -> list[Row]:
         """Our containers that pass the filters, whatever their state."""
         with translated():
             listed = await self._calls.containers.list(all=True, filters=json.dumps(filters))
             told = [{key: one[key] for key in LIST_FIELDS if key in one} for one in listed]
-            return [row for one in told if (row := container.row_of(one, known_id))]
+            return [row for one in told if (row := container.row_of(one, known))]
 
-    async def _body(self, container_id: str, known_id: str) -> Body:
+    async def _body(self, container_id: str, known: Task) -> Body:
         inspect = await self._inspect(container_id)
         if inspect is None:
             return Unknown(why="it was gone between list and inspect")
-        return container.body_of(inspect, self._taken(inspect), known_id)
+        return container.body_of(inspect, self._taken(inspect), known)
 
     def _taken(self, inspect: Inspect) -> list[str]:
         return self._held(container.asked_ports(inspect)) if inspect.state.error else []
@@ -160,7 +159,7 @@ class DockerRuntime:
     async def _image(self, name: str) -> Missing | Present:
         with translated():
             try:
-                await self._calls.images.inspect(_path(name))
+                await self._calls.images.inspect(as_path(name))
             except DockerError as error:
                 if error.status not in statuses.NOT_THERE:
                     raise
@@ -168,7 +167,7 @@ class DockerRuntime:
             return Present()
 
     def _container(self, name: str) -> DockerContainer:
-        return self._calls.containers.container(_path(name))
+        return self._calls.containers.container(as_path(name))
 
     # -- doing -----------------------------------------------------------------------------------
 
@@ -178,7 +177,9 @@ class DockerRuntime:
                 await self._create(task, action.attempt)
             case Start():
                 with translated(statuses.START):
-                    await self._container(action.container_id).start()
+                    await self._container(self._name(task, action.attempt)).start()
+            case Rename():
+                await self._rename(task, action)
             case Signal():
                 await self._signal(action.container_id, action.signal)
             case Kill():
@@ -193,26 +194,38 @@ class DockerRuntime:
     def create_body(self, task: Task, attempt: int) -> dict[str, Any]:
         return container.create_body(self._worker, task, attempt)
 
+    def _name(self, task: Task, attempt: int) -> str:
+        return marks.container_name(self._worker, task.id, attempt)
+
     async def _create(self, task: Task, attempt: int) -> None:
-        name = marks.container_name(self._worker, task.id, attempt)
         body = self.create_body(task, attempt)
         with translated(statuses.CREATE):
             try:
-                await self._calls.containers.create(body, name=name)
+                await self._calls.containers.create(body, name=self._name(task, attempt))
             except DockerError as error:
-                if error.status not in statuses.MAYBE_NAME_TAKEN:
-                    raise
-                await self._settle(task, attempt, error)
+                await self._holder(task, attempt, error)
 
-    async def _settle(self, task: Task, attempt: int, error: DockerError) -> None:
-        """A create that failed because it was done before has succeeded."""
-        name = marks.container_name(self._worker, task.id, attempt)
-        inspect = await self._inspect(name)
+    async def _rename(self, task: Task, action: Rename) -> None:
+        attempt, inspect = action.attempt, await self._inspect(action.container_id)
+        at = inspect and marks.rename_from(inspect, self._worker, task.id, attempt)
+        if not at:
+            return
+        with translated(statuses.RENAME):
+            try:
+                await self._container(at).rename(self._name(task, attempt))
+            except DockerError as error:
+                if await self._holder(task, attempt, error) != action.container_id:
+                    raise EngineBusy("another container of the task has that name") from error
+
+    async def _holder(self, task: Task, attempt: int, error: DockerError) -> str:
+        """The id of the container of ours that has a name already, so that a call failed."""
+        if error.status not in statuses.MAYBE_NAME_TAKEN:
+            raise error
+        inspect = await self._inspect(self._name(task, attempt))
         if inspect is None:
             raise error
-        mark = marks.owner_of(inspect)
-        if mark is None or not mark.is_of(self._worker, task.id):
-            raise NameTaken(f"container {name} is there and is not ours") from error
+        marks.check_ours(inspect, self._worker, task.id)
+        return inspect.id
 
     async def _signal(self, container_id: str, signal: str) -> None:
         with translated(statuses.SIGNAL):
@@ -241,7 +254,8 @@ class DockerRuntime:
         layers: Mapping[str, pulls.Layer] = {}
         silence = streams.patience(f"the pull of {image}", self._silence_seconds)
         with translated(statuses.PULL):
-            async with silence as heard, await self._open(*CREATE_IMAGE, query, login) as response:
+            answer = opened(self._streams, *CREATE_IMAGE, query, login)
+            async with silence as heard, await answer as response:
                 async for text in streams.lines(response):
                     heard()
                     layers = pulls.after(layers, line := pulls.line_of(text))
@@ -254,9 +268,10 @@ class DockerRuntime:
     # -- streams ---------------------------------------------------------------------------------
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
-        path = f"containers/{_path(container_id)}/logs"
+        path = f"containers/{as_path(container_id)}/logs"
         with translated(statuses.LOGS):
-            async with await self._open("GET", path, streams.log_query(options)) as response:
+            query = streams.log_query(options)
+            async with await opened(self._streams, "GET", path, query) as response:
                 async for frame in streams.output(response):
                     if frame.stream == frames.TROUBLE:
                         raise EngineFailed(frame.payload.decode(errors="replace"))
@@ -268,7 +283,8 @@ class DockerRuntime:
         self._negotiate_anew()
         with translated():
             async with asyncio.timeout(self._timeout.total):
-                response = await self._open("GET", "events", {"filters": json.dumps(filters)})
+                query = {"filters": json.dumps(filters)}
+                response = await opened(self._streams, "GET", "events", query)
         # An error of whoever reads must come out as it is: no translation round this yield.
         try:
             async with response, aclosing(streams.task_ids(response)) as ids:
@@ -279,22 +295,3 @@ class DockerRuntime:
     def _negotiate_anew(self) -> None:
         """A stream ends with its engine; what comes back may be an upgrade of another version."""
         self._calls.api_version = self._streams.api_version = "auto"
-
-    async def _open(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str] = NONE
-    ) -> ClientResponse:
-        """An answer of which only the head was read. Without a version: the engine's own.
-
-        aiodocker's own streams take a cut for an end, and leave what they broke off open.
-        """
-        url = f"{self._streams.docker_host}/{path}"
-        response = await self._streams.session.request(method, url, params=query, headers=headers)
-        if response.status < 400:
-            return response
-        async with response:
-            raise DockerError(response.status, words_of(await response.read()))
-
-
-def _path(name: str) -> str:
-    """A name as part of a path: nothing in it may lead elsewhere."""
-    return quote(name, safe="/:@")

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, assert_never
 
-from keelman.errors import ContainerGone, EngineAway, ImageNotFound, NameTaken
+from keelman.errors import ContainerGone, EngineAway, EngineBusy, ImageNotFound
 from keelman.progress import Progress
 from keelman.runtime import (
     Container,
@@ -33,6 +33,7 @@ from keelman.seen import (
     Present,
     Pull,
     Remove,
+    Rename,
     Seen,
     Signal,
     Start,
@@ -85,16 +86,16 @@ class FakeRuntime:
 
     def _look(self, task: Task) -> Seen:
         mine = (self._worker, task.id)
-        rows = [row for row in self._rows(task.container_id) if (row.worker, row.task_id) == mine]
+        rows = [row for row in self._rows(task) if (row.worker, row.task_id) == mine]
         if not rows:
             return Seen(body=Absent(image=self._image(task.spec)))
         *older, newest = marks.by_attempt(rows)
         one = self._engine.containers[newest.container_id]
-        body = container.body_of(one.inspect(), self._engine.taken(one), task.container_id)
+        body = container.body_of(one.inspect(), self._engine.taken(one), task)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 
-    def _rows(self, known_id: str = "") -> list[Row]:
-        told = [container.row_of(one.row(), known_id) for one in self._engine.containers.values()]
+    def _rows(self, known: Task | None = None) -> list[Row]:
+        told = [container.row_of(one.row(), known) for one in self._engine.containers.values()]
         return [row for row in told if row is not None]
 
     def _containers(self) -> list[Container]:
@@ -131,7 +132,9 @@ class FakeRuntime:
             case Create():
                 self._create(task, action.attempt)
             case Start():
-                self._engine.start(action.container_id)
+                self._engine.start(self._name(task, action.attempt))
+            case Rename():
+                self._rename(task, action)
             case Signal():
                 self._engine.signal(action.container_id, action.signal)
             case Kill():
@@ -149,14 +152,24 @@ class FakeRuntime:
     def _create(self, task: Task, attempt: int) -> None:
         if container.tagged(task.spec.image) not in self._engine.images:
             raise ImageNotFound(f"no such image: {task.spec.image}")
-        name = marks.container_name(self._worker, task.id, attempt)
-        there = self._engine.find(name)
-        if there is None:
+        name = self._name(task, attempt)
+        if (there := self._engine.find(name)) is not None:
+            marks.check_ours(there.inspect(), self._worker, task.id)
+        else:
             self._engine.add(name, self.create_body(task, attempt))
+
+    def _rename(self, task: Task, action: Rename) -> None:
+        one, attempt = self._engine.find(action.container_id), action.attempt
+        if one is None or not marks.rename_from(one.inspect(), self._worker, task.id, attempt):
             return
-        mark = marks.owner_of(there.inspect())
-        if mark is None or not mark.is_of(self._worker, task.id):
-            raise NameTaken(f"container {name} is there and is not ours")
+        name = self._name(task, attempt)
+        if (there := self._engine.find(name)) is not None:
+            marks.check_ours(there.inspect(), self._worker, task.id)
+            raise EngineBusy(f"another container of the task has the name {name}")
+        self._engine.rename(one.id, name)
+
+    def _name(self, task: Task, attempt: int) -> str:
+        return marks.container_name(self._worker, task.id, attempt)
 
     # -- streams ---------------------------------------------------------------------------------
 

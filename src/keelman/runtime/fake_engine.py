@@ -43,7 +43,7 @@ class FakeEngine:
 
     `images` are here, `registry` has those that can be pulled, a pull of the `spoilt` fails with
     their error; `held_ports` (`8080/tcp`) belong to others on the machine. `latency` is in seconds
-    by verb: look, outlook, rows, containers, rebuild, identity, create, start, signal,
+    by verb: look, outlook, rows, containers, rebuild, identity, create, start, rename, signal,
     kill, remove, pull, logs and changes.
     """
 

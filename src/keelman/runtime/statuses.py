@@ -22,6 +22,7 @@ Meanings = Mapping[int, type[KeelmanError] | None]
 USUAL: Meanings = {}
 CREATE: Meanings = {404: ImageNotFound, 409: EngineBusy}  # a taken name that nobody has: being made
 START: Meanings = {409: EngineBusy}  # it is being removed
+RENAME: Meanings = {404: None, 409: EngineBusy}  # gone, or renamed meanwhile
 SIGNAL: Meanings = {404: None, 409: None}  # gone, or not running
 REMOVE: Meanings = {404: None, 409: EngineBusy}
 LOGS: Meanings = {404: ContainerGone, 409: ContainerGone}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keelman.moves import Step
-from keelman.seen import Create, Seen, Start
+from keelman.seen import Create, Rename, Seen, Start
 from keelman.task import State
 
 
@@ -43,7 +43,7 @@ class Slots:
 
     def settle(self, step: Step, seen: Seen) -> None:
         """Hold a slot while the task is on its way up, wait for one, or leave it to others."""
-        if isinstance(step.action, Create | Start):
+        if isinstance(step.action, Create | Rename | Start):
             self.take(step.task.id)
         elif step.action is None and not seen.slot and step.task.state is State.SCHEDULED:
             self.wait(step.task.id)
