@@ -41,10 +41,10 @@ class Known(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Ended, and no newer wish to run it waits."""
+        """Ended, and no newer wish to run it waits, nor a stop of what that would begin."""
         if self.task is None or not self.task.state.ended:
             return False
-        return self.wish is None or self.wish.stops or self.wish.seq <= self.task.wish
+        return self.wish is None or not self.wish.begins_anew(self.task)
 
     @property
     def live(self) -> bool:

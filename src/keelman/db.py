@@ -89,11 +89,10 @@ class Db:
         )
 
     def _waiting(self) -> list[Any]:
-        """Wishes that are shown in place of a report, with what they are made from."""
+        """Wishes that are not served yet, with the tasks that they are shown on."""
         return self._store.read(
             "SELECT q.rowid, q.task_id, q.wish, t.task FROM queue q LEFT JOIN tasks t"
-            " USING (task_id) WHERE t.state IS NULL OR (t.state >= ? AND t.wish < q.seq)",
-            State.COMPLETED,
+            " USING (task_id) WHERE t.wish IS NULL OR t.wish < q.seq"
         )
 
     def live(self) -> dict[str, State]:

@@ -76,7 +76,7 @@ def _look_again(task: Task, now: float) -> Step:
 
 
 def _ended(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
-    if wish is not None and _asks_again(wish, task):
+    if wish is not None and wish.begins_anew(task):
         return moves.begun_again(wish, task, now)
     if wish is not None and wish.stops:
         task = task.but(wish=max(wish.seq, task.wish))
@@ -88,12 +88,6 @@ def _ended(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
         case Absent() if seen.expired:
             return Step(task=task, forget=True)
     return Step(task=task.but(ending=None))
-
-
-def _asks_again(wish: Wish, task: Task) -> bool:
-    if wish.stops or wish.seq <= task.wish:
-        return False
-    return task.state is State.FAILED or wish.generation > task.generation
 
 
 # -- stopping ------------------------------------------------------------------------------------

@@ -210,6 +210,16 @@ class Wish(Value, frozen=True, kw_only=True):
     def stops(self) -> bool:
         return self.wants is State.COMPLETED
 
+    def begins_anew(self, task: Task) -> bool:
+        """Whether it asks for another life of a task that has ended.
+
+        So does a stop: what has ended takes none, so one that is greater was for a life that was
+        asked for and not taken up yet.
+        """
+        if self.seq <= task.wish:
+            return False
+        return task.state is State.FAILED or self.generation > task.generation
+
 
 class Transition(Value, frozen=True, kw_only=True):
     """A fact sent out: a Task moved from one State to another. `seq` is the log's, from 1."""

@@ -15,7 +15,7 @@ from keelman.db import TOMBSTONE_SECONDS, Db
 from keelman.errors import CannotRecord
 from keelman.queue import Queue
 from keelman.store import FILE_NAME, Store
-from keelman.task import State, Task, Transition
+from keelman.task import State, Task, TaskEvent, Transition
 from tests.unit.given import NOW, TASK_ID, a_task
 from tests.unit.given_store import open_store
 from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event, an_id
@@ -140,6 +140,19 @@ async def test_the_list_and_a_single_task_tell_the_same(db: Db, queue: Queue) ->
         task = db.shown(task_id)
         assert task is not None
         assert task.state == state
+
+
+@pytest.mark.parametrize("newer", [an_event(event_id=OTHER_EVENT_ID, generation=3),
+                                   a_delete(generation=3)], ids=["run", "stop"])  # fmt: skip
+async def test_a_generation_not_served_yet_is_shown_in_the_list_as_well(
+    db: Db, queue: Queue, newer: TaskEvent
+) -> None:
+    await queue.put(an_event(), NOW)
+    await db.put(a_task(RUNNING))
+    await queue.put(newer, NOW)
+    ((fields,), task) = json.loads(db.listed().body), db.shown(TASK_ID)
+    assert task is not None
+    assert (fields["State"], fields["Generation"]) == (RUNNING, 3) == (task.state, task.generation)
 
 
 async def test_the_list_is_in_the_order_in_which_tasks_were_sent(db: Db, queue: Queue) -> None:

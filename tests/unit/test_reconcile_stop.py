@@ -146,7 +146,7 @@ def test_a_stop_once_begun_is_not_taken_back(policy: str, wish: Wish | None) -> 
 ENDED = [COMPLETED, FAILED]
 
 
-@pytest.mark.parametrize("wish", [None, RUN, STOP], ids=["none", "run", "stop"])
+@pytest.mark.parametrize("wish", [None, RUN, a_wish(COMPLETED)], ids=["none", "run", "stop"])
 @pytest.mark.parametrize("state", ENDED, ids=lambda state: state.name)
 def test_a_live_container_of_an_ended_task_is_stopped(state: State, wish: Wish | None) -> None:
     after = step(wish, a_task(state), running(), NOW)
@@ -202,16 +202,18 @@ def test_a_task_that_has_not_ended_does_not_expire(task: Task) -> None:
         pytest.param(FAILED, RUN, False, id="failed, the wish it served"),
         pytest.param(FAILED, a_wish(seq=0), False, id="failed, an older wish"),
         pytest.param(FAILED, a_wish(seq=2), True, id="failed, a greater wish"),
-        pytest.param(FAILED, STOP, False, id="failed, a stop"),
+        pytest.param(FAILED, a_wish(COMPLETED), False, id="failed, the stop it served"),
+        pytest.param(FAILED, STOP, True, id="failed, asked for again and stopped"),
         pytest.param(FAILED, a_wish(seq=0, generation=1), False, id="failed, old wish, generation"),
         pytest.param(COMPLETED, a_wish(seq=2), False, id="completed, a greater wish"),
         pytest.param(COMPLETED, a_wish(seq=2, generation=1), True, id="completed, generation"),
         pytest.param(
             COMPLETED,
             a_wish(COMPLETED, seq=2, generation=1),
-            False,
-            id="completed, stop, generation",
+            True,
+            id="completed, asked for again and stopped",
         ),
+        pytest.param(COMPLETED, STOP, False, id="completed, a stop"),
     ],
 )
 def test_an_ended_task_begins_again_for_what_the_design_names(
@@ -240,7 +242,18 @@ def test_the_old_lifes_container_goes_before_the_new_one_is_made() -> None:
 
 
 def test_an_ended_task_remembers_a_stop_so_that_no_older_wish_begins_it_again() -> None:
-    task = next_task(a_wish(COMPLETED, seq=7), a_task(FAILED), absent())
-    assert (task.state, task.wish) == (FAILED, 7)
-    assert next_task(a_wish(seq=5), task, absent()).state is FAILED
-    assert next_task(a_wish(seq=8), task, absent()).state is SCHEDULED
+    task = next_task(a_wish(COMPLETED, seq=7), a_task(COMPLETED), absent())
+    assert (task.state, task.wish) == (COMPLETED, 7)
+    assert next_task(a_wish(seq=5, generation=1), task, absent()).state is COMPLETED
+    assert next_task(a_wish(seq=8, generation=1), task, absent()).state is SCHEDULED
+
+
+@pytest.mark.parametrize("sight", [absent(), exited(3)], ids=["absent", "exited"])
+def test_a_task_asked_for_again_and_stopped_before_it_was_taken_up_ends_as_stopped(
+    sight: Seen,
+) -> None:
+    """I8: a stop that was accepted does not leave it FAILED. And nothing is started for it."""
+    again = step(STOP, a_task(FAILED), sight, NOW)
+    assert (again.task.state, again.action) == (SCHEDULED, None)
+    end = step(STOP, again.task, sight, NOW)
+    assert (end.task.state, end.task.reason, end.action) == (COMPLETED, Reason.STOPPED, None)
