@@ -141,6 +141,7 @@ def _lose_db(sim: Simulation, op: Op) -> None:
         sim.engine.disown_renamed(known="")
     elif sim.disk.put_back():
         sim.manager.lost(since=sim.kept_at.pop(0))
+        sim.dead_at_loss.clear()
         sim.engine.disown_renamed(known=str(sim.disk.read("SELECT task FROM tasks")))
 
 

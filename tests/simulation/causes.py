@@ -62,7 +62,7 @@ def _was_stopped(sim: Simulation, move: Transition) -> bool:
 
 def _is_gone(mine: list[Happened], move: Transition) -> bool:
     """Somebody else removed it, or we did and lost the record of why."""
-    return any(one.what == "removed" and one.attempt == move.attempt for one in mine)
+    return any(one.what == "removed" and one.attempt >= move.attempt for one in mine)
 
 
 def _befell(sim: Simulation, move: Transition, kind: type[ops.OfTask]) -> bool:

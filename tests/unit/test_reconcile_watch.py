@@ -117,6 +117,7 @@ def test_a_vanished_container_is_made_anew_where_the_restart_policy_says_so() ->
 def test_an_older_db_takes_over_the_engines_count_of_attempts(sight: Seen, started: int) -> None:
     task = next_task(RUN, in_back_off(due=NOW), sight)
     assert (task.attempt, task.started, task.renames) == (5, started, 0)
+    assert task.container_id == CONTAINER, "an end of it would be told of another container"
 
 
 def test_an_ended_task_takes_over_the_count_so_that_no_name_comes_twice() -> None:
