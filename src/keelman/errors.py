@@ -17,6 +17,7 @@ never returned; `api` maps them to responses in one place.
     ├── Unavailable     503  CannotRecord, EngineUnavailable
     ├── IllegalMove     500  a state change that the design forbids: a bug
     ├── CannotStart          the worker may not run here at all
+    ├── CannotCopy           no backup, or nothing restored
     └── EngineError          met by the loop, and by who asks for logs
         ├── EngineAway       no answer: nothing is known
         ├── EngineBusy       it is at it: look again
@@ -149,6 +150,12 @@ class CannotStart(KeelmanError):
     """The worker may not run with what it was given: another one holds it, or it does not fit."""
 
     code = "cannot_start"
+
+
+class CannotCopy(KeelmanError):
+    """A database was not backed up, or not restored: everything is as it was."""
+
+    code = "cannot_copy"
 
 
 class EngineError(KeelmanError):

@@ -19,7 +19,8 @@ from msgspec import Struct
 from keelman.errors import KeelmanError
 from keelman.facts import Answered, Damage, Facts, Record
 from keelman.runtime import Runtime
-from keelman.store import FILE_NAME, MIGRATIONS
+from keelman.schema import MIGRATIONS
+from keelman.store import FILE_NAME
 from keelman.task import State, Task, Transition, Wish
 
 T = TypeVar("T", bound=Struct)

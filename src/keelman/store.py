@@ -1,4 +1,4 @@
-"""The one SQLite file: a writer thread with group commit, migrations, locks.
+"""The one SQLite file: a writer thread with group commit, and the mark of what was told.
 
 Every write is a function of the connection, run in a savepoint of its own on the writer thread;
 what waits is committed together, with one fsync (WAL, synchronous=FULL). `write` returns only when
@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
+from keelman import files, mark, schema
 from keelman.errors import CannotRecord, CannotStart
 
 T = TypeVar("T")
@@ -37,30 +38,6 @@ WRONG_IN_ITSELF = (
 FILE_NAME = "keelman.db"
 ADOPTED = -(2**62)  # added to a row's number: the place in lists of a task nobody asked for
 
-MIGRATIONS = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-    CREATE TABLE queue (
-        task_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, wish BLOB NOT NULL
-    );
-    CREATE TABLE task_events (
-        event_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, at REAL NOT NULL, digest TEXT NOT NULL,
-        answer BLOB NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX task_events_task ON task_events (task_id, at);
-    CREATE TABLE tombstones (task_id TEXT PRIMARY KEY, ended REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE tasks (
-        task_id TEXT PRIMARY KEY, state INTEGER NOT NULL, wish INTEGER NOT NULL, finished REAL,
-        task BLOB NOT NULL, report BLOB NOT NULL
-    );
-    CREATE INDEX tasks_state ON tasks (state, finished);
-    CREATE TABLE transitions (
-        seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL, move BLOB NOT NULL
-    );
-    CREATE INDEX transitions_task ON transitions (task_id, seq);
-    """,
-)
-
 
 class Job:
     """One write on its way: its function, and what it came to."""
@@ -74,7 +51,8 @@ class Job:
 class Store:
     """The open database. `write` for changes, `read` for look-ups.
 
-    `new_id` makes an id for a new log. `set_aside` is where a corrupted database was moved.
+    `new_id` makes an id for a new log. `set_aside` is where a corrupted database was moved,
+    `new_log` says why the log of one that was found has a new id (`mark`); empty: it has not.
     `committed` is told of each batch, on the writer's thread, and must not raise.
     Raises: CannotStart when another process holds the data directory, or it cannot be used.
     """
@@ -83,7 +61,7 @@ class Store:
         self, directory: Path, new_id: Callable[[], str], committed: Committed = lambda *_: None
     ) -> None:
         self.directory, self._committed = directory, committed
-        self._lock = _open_directory(directory)
+        self._lock = _hold(directory)
         self._jobs: queue.SimpleQueue[tuple[Job, Settle] | None] = queue.SimpleQueue()
         try:
             self._open(directory / FILE_NAME, new_id)
@@ -96,12 +74,31 @@ class Store:
     def _open(self, path: Path, new_id: Callable[[], str]) -> None:
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._lock)
-            self.set_aside = _set_aside_if_broken(path, new_id())
-            self._writer = undo.enter_context(contextlib.closing(_connect(path)))
-            _migrate(self._writer, new_id())
-            self._reader = _connect(path)
+            self.set_aside = files.set_aside_if_broken(path, new_id())
+            self._writer = undo.enter_context(closing(files.connect(path)))
+            marked = mark.Mark(self.directory / mark.FILE_NAME, mark.home_of(self._lock))
+            self._mark = undo.enter_context(closing(marked))
+            self.new_log = self._meet(path, new_id)
+            self._reader = files.connect(path)
             self._inode = path.stat().st_ino
             undo.pop_all()
+
+    def _meet(self, path: Path, new_id: Callable[[], str]) -> str:
+        """Bring what was found up to date, and see whose log it is."""
+
+        def keep(version: int) -> None:
+            files.copy(self._writer, path.with_name(f"{path.name}.before-{version}"), new_id())
+
+        found = schema.migrate(self._writer, keep)
+        known = get_fact(self._writer, schema.LOG_ID)
+        doubt = self._mark.doubt(known, self._last_seq())
+        if doubt or known is None:
+            set_fact(self._writer, schema.LOG_ID, known := new_id())
+        self._mark.begin(known, self._last_seq())
+        return doubt if found else ""
+
+    def _last_seq(self) -> int:
+        return int(get_fact(self._writer, schema.LAST_SEQ) or 0)
 
     async def write(self, write: Write[T], then: Callable[[T], None] | None = None) -> T:
         """Run `write` in a transaction and return its result once it is on disk.
@@ -153,6 +150,7 @@ class Store:
         self._thread.join()
         self._reader.close()
         self._writer.close()
+        self._mark.close()
         os.close(self._lock)
 
     def _run(self) -> None:
@@ -164,6 +162,8 @@ class Store:
                 _commit(self._writer, jobs)
             except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
                 _lost(jobs, error)
+            with contextlib.suppress(OSError, sqlite3.Error):  # it is behind: that is no lie
+                self._mark.reach(self._last_seq())
             self._committed(perf_counter() - began, jobs)
             for _, settle in batch:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
@@ -184,6 +184,15 @@ class Store:
                 self._jobs.put(None)
                 return
             yield more
+
+
+def _hold(directory: Path) -> int:
+    try:
+        return files.hold(directory)
+    except BlockingIOError as error:
+        raise CannotStart(f"another worker uses the data directory {directory}") from error
+    except OSError as error:
+        raise CannotStart(f"the data directory {directory} cannot be used: {error}") from error
 
 
 @contextlib.contextmanager
@@ -234,66 +243,3 @@ def _perform(connection: sqlite3.Connection, job: Job) -> None:
         job.error = error  # handed to whoever asked for the write
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
-
-
-def _set_aside_if_broken(path: Path, mark: str) -> Path | None:
-    """A corrupted database is kept under another name, never overwritten; None when it is sound."""
-    if not path.exists():
-        return None
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.OperationalError:  # not to be opened: that says nothing of what it holds
-        raise
-    except sqlite3.DatabaseError as error:
-        verdict = str(error)
-    if verdict == "ok":
-        return None
-    aside = path.with_name(f"{path.name}.broken-{mark[:8]}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """SQLite's other files take over the mode of this one, which holds the tasks' secrets."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 5000")
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, log_id: str) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise CannotStart(
-            f"the database is of version {version}; this Keelman knows {len(MIGRATIONS)}"
-        )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-    connection.execute("INSERT OR IGNORE INTO meta VALUES ('log_id', ?)", (log_id,))
-
-
-def _open_directory(directory: Path) -> int:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return lock_file(directory / "lock")
-    except BlockingIOError as error:
-        raise CannotStart(f"another worker uses the data directory {directory}") from error
-    except OSError as error:
-        raise CannotStart(f"the data directory {directory} cannot be used: {error}") from error
-
-
-def lock_file(path: Path) -> int:
-    """A descriptor that holds a lock on `path` until it is closed. Raises: BlockingIOError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor

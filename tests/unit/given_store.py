@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from keelman.db import Db
 from keelman.store import FILE_NAME, Store
+from keelman.task import State, Transition
+from tests.unit.given import NOW, TASK_ID, a_task
 
 ALL_KEYS = "SELECT key FROM meta WHERE key LIKE 'k%' ORDER BY key"
 _NUMBERS = itertools.count(1)
@@ -38,6 +41,16 @@ def put(key: str, value: object = 1) -> Callable[[sqlite3.Connection], str]:
         return key
 
     return write
+
+
+async def record(
+    store: Store, count: int, then: Callable[[Transition], None] = lambda move: None
+) -> None:
+    """So many Transitions of one task; `then` is told of each once it is on disk."""
+    move = Transition(task_id=TASK_ID, from_=State.PENDING, to=State.SCHEDULED, time=NOW)
+    for _ in range(count):
+        done = await Db(store).put(a_task(State.SCHEDULED), move, lambda told: then(told or move))
+        assert done is not None
 
 
 def keys(store: Store) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 from cyclopts import CycloptsError
 
 from keelman.cli import app
-from keelman.cli.worker import Given, docker_config, options, steady_clock, usual_data_dir
+from keelman.cli.places import usual_data_dir
+from keelman.cli.worker import Given, docker_config, options, steady_clock
 from keelman.worker import WorkerOptions
 
 

@@ -16,7 +16,8 @@ from keelman.errors import EngineAway
 from keelman.facts import Answered, Facts, Record
 from keelman.onlooker import CannotAudit, facts_of, record_in
 from keelman.runtime.marks import container_name
-from keelman.store import FILE_NAME, MIGRATIONS, Store
+from keelman.schema import MIGRATIONS
+from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task
 from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from keelman import store as stores
 from keelman.errors import CannotRecord, CannotStart
-from keelman.store import FILE_NAME, MIGRATIONS, Store
+from keelman.store import FILE_NAME, Store
 from tests.unit.given_store import keys, open_store, peek, put
 
 # -- opening -------------------------------------------------------------------------------------
@@ -55,43 +54,6 @@ def test_a_log_keeps_its_id_and_a_new_one_gets_its_own(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).unlink()
     open_store(tmp_path).close()
     assert log_id(tmp_path) != first
-
-
-def version(directory: Path) -> object:
-    return peek(directory, "PRAGMA user_version")[0][0]
-
-
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
-    open_store(tmp_path).close()
-    newer = len(MIGRATIONS) + 1
-    peek(tmp_path, f"PRAGMA user_version = {newer}")
-    for _ in range(2):  # refused, it holds no lock
-        with pytest.raises(CannotStart, match=f"is of version {newer}; this Keelman knows"):
-            open_store(tmp_path)
-    assert version(tmp_path) == newer
-
-
-def test_an_older_database_is_brought_up_to_date_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_store(tmp_path).close()
-    monkeypatch.setattr(stores, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE k_new (x);"))
-    for _ in range(2):
-        open_store(tmp_path).close()
-    assert version(tmp_path) == len(MIGRATIONS) + 1
-    assert peek(tmp_path, "SELECT * FROM k_new") == []
-
-
-def test_a_migration_is_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_store(tmp_path).close()
-    broken = "CREATE TABLE k_new (x); CREATE TABLE meta (x);"
-    monkeypatch.setattr(stores, "MIGRATIONS", (*MIGRATIONS, broken))
-    with pytest.raises(CannotStart, match="meta already exists"):
-        open_store(tmp_path)
-    assert version(tmp_path) == len(MIGRATIONS)
-    assert peek(tmp_path, "SELECT name FROM sqlite_master WHERE name = 'k_new'") == []
 
 
 # -- broken files --------------------------------------------------------------------------------

@@ -12,7 +12,18 @@ import sys
 from cyclopts import App, CycloptsError, Group
 from cyclopts.config import Env
 
-from keelman.cli import completion, export, follow, passing, run, stats, stop, tables, why
+from keelman.cli import (
+    backup,
+    completion,
+    export,
+    follow,
+    passing,
+    run,
+    stats,
+    stop,
+    tables,
+    why,
+)
 from keelman.cli.config import SOURCES, from_file
 from keelman.cli.failures import EXIT_STATUSES, INTERRUPTED, USAGE, complain, exit_status
 from keelman.errors import KeelmanError
@@ -59,6 +70,8 @@ app.command(  # by name as well: nothing else on the command line speaks to an e
     help="Audit a worker of this machine: its record and its engine, against what it promises.",
     group=_MACHINE,
 )
+app.command(backup.backup, group=_MACHINE)
+app.command(backup.restore, group=_MACHINE)
 app.command(completion.of(app), group=_MACHINE)
 
 

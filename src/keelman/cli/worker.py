@@ -16,6 +16,7 @@ import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from keelman.cli.places import usual_data_dir
 from keelman.worker import WorkerOptions, serve
 
 PER_CORE = 2
@@ -127,10 +128,3 @@ def steady_clock() -> Callable[[], float]:
     """Seconds since the epoch by the wall clock of now, and from here on without a jump."""
     began = time.time() - time.monotonic()
     return lambda: began + time.monotonic()
-
-
-def usual_data_dir() -> Path:
-    """Where a worker keeps its memory: the system's place for root, the user's for others."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/keelman")
-    return Path("~/.local/share/keelman")

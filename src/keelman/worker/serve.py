@@ -25,10 +25,11 @@ from msgspec import Struct
 from keelman.api import Api
 from keelman.db import Db
 from keelman.errors import CannotStart
+from keelman.files import lock_file
 from keelman.flight import Began
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
-from keelman.store import Store, lock_file
+from keelman.store import Store
 from keelman.worker import own_log
 from keelman.worker.handlers import ROUTES
 from keelman.worker.metrics import Metrics
@@ -85,6 +86,8 @@ async def serve(
         undo.callback(store.close)
         if store.set_aside is not None:
             log.error("broken database set aside", kept_as=str(store.set_aside))
+        if store.new_log:
+            log.warning("the log has a new id", why=store.new_log)
         engine = DockerRuntime(
             options.name, options.docker_host, tls=tls, config=options.docker_config
         )
