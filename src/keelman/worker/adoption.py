@@ -37,10 +37,18 @@ class Adoption:
     async def of(self, task_id: str) -> Task | None:
         """The Task of an orphan, now on record; None when there is none, or not now."""
         row = self._found.pop(task_id, None)
+        return None if row is None else await self._try(row)
+
+    async def take_up(self, rows: list[Row]) -> None:
+        """Put orphans on record, those that the engine shows now. Raises: CannotRecord."""
+        for row in rows:
+            await self._try(row)
+
+    async def _try(self, row: Row) -> Task | None:
         try:
-            return None if row is None else await self.adopt(row)
+            return await self.adopt(row)
         except EngineError as error:  # it is found again by the next list
-            log.warning("not adopted", task=task_id, error=error.message)
+            log.warning("not adopted", task=row.task_id, error=error.message)
             return None
 
     async def adopt(self, row: Row) -> Task | None:

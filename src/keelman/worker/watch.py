@@ -61,10 +61,10 @@ class Watch:
 
     async def _follow(self) -> None:
         async with self.worker.runtime.changes() as changes:
-            await self._meet_engine()
+            rows = await self._meet_engine()
             self._engine_is("")
             self._following = True
-            self._wake_all(await self._mine())
+            self._wake_all(rows)
             async for task_id in changes:
                 self.worker.lanes.wake(task_id)
         raise EngineAway("the engine's event stream ended")
@@ -73,15 +73,24 @@ class Watch:
         self.worker.engine_is(trouble)
         self.contacted.set()
 
-    async def _meet_engine(self) -> None:
+    async def _meet_engine(self) -> list[Row]:
+        """Our containers, all of them on record: nobody is told that a task is unknown which runs.
+
+        Until this is done no lane records anything, so that it is the only one to do so.
+        """
         engine_id = await self.worker.check_engine()
         if not self._locked:
             self._lock_name(engine_id)
             self._locked = True
-        if self.worker.db.engine_id() is None:
-            for row in orphans(await self._mine(), self._known):
-                await self.worker.adoption.adopt(row)
-            await self.worker.db.set_engine_id(engine_id)
+        rows = await self._mine()
+        found = orphans(rows, self._known)
+        if self.worker.db.engine_id() is not None:
+            await self.worker.adoption.take_up(found)
+            return rows
+        for row in found:
+            await self.worker.adoption.adopt(row)
+        await self.worker.db.set_engine_id(engine_id)
+        return rows
 
     def _known(self, task_id: str) -> bool:
         return self.worker.db.knows(task_id)
