@@ -13,6 +13,7 @@ import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,9 +148,13 @@ DIE = textwrap.dedent(
 def test_a_backup_after_a_kill_has_what_is_only_in_the_wal(there: Path, target: Path) -> None:
     died = subprocess.run([sys.executable, "-c", DIE, str(there)], check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL
-    assert (there / f"{FILE_NAME}-wal").stat().st_size > 0
+    before = everything(there)
+    assert before[f"{FILE_NAME}-wal"]
     kept(there, target)
     assert "INSERT INTO meta (key, value) VALUES ('k1', 1);" in dump(target)
+    after = everything(there)
+    for name in (FILE_NAME, f"{FILE_NAME}-wal"):  # it is the worker's to bring them together
+        assert after[name] == before[name]
 
 
 async def test_a_backup_is_of_one_moment_and_holds_up_no_writer(there: Path, target: Path) -> None:
@@ -185,6 +190,32 @@ async def test_a_backup_is_of_one_moment_and_holds_up_no_writer(there: Path, tar
         assert found == [
             f"k{number:05}{side}" for number in range(len(found) // 2) for side in "ab"
         ]
+
+
+class Stepping(sqlite3.Connection):
+    """A database that somebody writes to after every step of its backup."""
+
+    steps = 0
+
+    def backup(self, target: sqlite3.Connection, **how: Any) -> None:
+        super().backup(target, progress=self._step, **how)
+
+    def _step(self, status: int, remaining: int, total: int) -> None:
+        self.steps += 1
+        assert self.steps < 100, "it begins again and again"
+        (file,) = [row[2] for row in self.execute("PRAGMA database_list")]
+        with sqlite3.connect(file) as writer:
+            writer.execute("INSERT INTO meta VALUES (?, 1)", (f"k{self.steps}",))
+        writer.close()
+
+
+async def test_a_backup_is_made_in_one_step(there: Path, target: Path) -> None:
+    """Between two a writer would make it begin again, and under load it would never end."""
+    open_store(there).close()
+    source = sqlite3.connect(there / FILE_NAME, factory=Stepping)
+    files.copy(source, target, new_id())
+    source.close()
+    assert source.steps == 1
 
 
 async def test_a_backup_waits_for_nobody(used: Store, there: Path, target: Path) -> None:
@@ -409,6 +440,7 @@ def test_what_was_there_is_kept_whole(there: Path, target: Path) -> None:
     back = put_back(target, there)
     assert back.kept_as is not None
     assert back.kept_as.parent == there
+    assert [path.name for path in there.glob("*replaced*")] == [back.kept_as.name]  # one file
     assert "'k1'" in dump(back.kept_as)
     assert "'k1'" not in dump(there / FILE_NAME)
     assert not (there / f"{FILE_NAME}-wal").exists()

@@ -5,6 +5,7 @@ Nothing here is asked of an API: that a listener with the old id is sent away is
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -190,7 +191,8 @@ async def test_a_mark_that_cannot_be_written_costs_no_write(
 
     with monkeypatch.context() as patch:
         patch.setattr(mark.Mark, "reach", fails)
-        await record(store, 2)
+        async with asyncio.timeout(20):
+            await record(store, 2)
     await record(store, 1)
     assert marked(tmp_path) == 3
     store.close()

@@ -315,6 +315,20 @@ async def test_an_event_since_for_what_is_over_is_refused(today: Machine) -> Non
         await asked(today, command=SUCCEEDS)
 
 
+@in_virtual_time
+async def test_an_event_since_for_what_failed_runs_it_again(today: Machine) -> None:
+    """As a new event would: that it was heard before is forgotten."""
+    await asked(today, an_id(1), task_id=an_id(8))
+    await lived(today, 1)
+    copy = copy_of(today)
+    await asked(today, command=FAILS)
+    await lived(today, 10)
+    await put_back(today, copy)
+    await asked(today, command=FAILS)
+    worker = await lived(today, 10)
+    assert (state_of(worker), worker.get_task(TASK_ID).attempt) == (State.FAILED, 2)
+
+
 # -- gone from the engine, too -------------------------------------------------------------------
 
 
