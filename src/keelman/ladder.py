@@ -6,9 +6,10 @@ tries it once more, and an engine that fails on one still gets to the next in ti
 
 from __future__ import annotations
 
+from keelman.ending import Ending, Why
 from keelman.moves import Step
 from keelman.seen import Action, Kill, Remove, Running, Signal
-from keelman.task import Ending, Reason, Task, Why
+from keelman.task import Reason, Task
 
 ANSWER_WAIT_SECONDS = 10.0
 KILL_WAIT_SECONDS = 10.0

@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from keelman.ending import Why
 from keelman.health import Health
 from keelman.policy import ENGINE_RETRIES, PULL_RETRIES, backoff_seconds, restart_due, rested
 from keelman.seen import Action, Exited, Running
-from keelman.task import Reason, State, Task, Transition, Why, Wish
+from keelman.task import Reason, State, Task, Transition, Wish
 
 
 class Step(Struct, frozen=True, kw_only=True):

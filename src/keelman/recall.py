@@ -6,9 +6,10 @@ older than the record.
 
 from __future__ import annotations
 
+from keelman.ending import Ending
 from keelman.policy import LONGEST_WAIT_SECONDS
 from keelman.seen import Absent, Created, Seen, Unknown
-from keelman.task import Ending, Reason, Task
+from keelman.task import Reason, Task
 
 
 def in_line(task: Task, seen: Seen, now: float) -> Task:

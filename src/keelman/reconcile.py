@@ -12,6 +12,7 @@ from typing import assert_never
 import msgspec
 
 from keelman import ladder, moves, policy, recall
+from keelman.ending import Why
 from keelman.errors import (
     EngineAway,
     EngineBusy,
@@ -42,7 +43,7 @@ from keelman.seen import (
     Unavailable,
     Unknown,
 )
-from keelman.task import Reason, State, Task, Why, Wish
+from keelman.task import Reason, State, Task, Wish
 
 LOOK_AGAIN_SECONDS = 1.0
 

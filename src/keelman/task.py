@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from keelman.ending import Ending
 from keelman.errors import IllegalMove
 from keelman.health import Health, HealthCheck
 from keelman.values import Amount, Seconds, Value, digest
@@ -74,28 +75,6 @@ class Reason(StrEnum):
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     PULLING = "pulling"
-
-
-class Why(StrEnum):
-    """Why the worker itself is ending a container."""
-
-    STOPPED = "stopped"
-    DEADLINE = "deadline"
-    UNHEALTHY = "unhealthy"
-    STRAY = "stray"  # its Task has ended already
-    ADOPTED = "adopted"  # it had ended before it was adopted: never restarted
-
-
-class Ending(Value, frozen=True, kw_only=True):
-    """Recorded before any signal: after a crash grace, kill and Reason are taken from it.
-
-    `signalled` counts the rungs of the ladder already taken (0 none, 1 stop signal, 2 KILL,
-    3 and up force removal); `since` is when the last of them was, or when the ending was decided.
-    """
-
-    why: Why
-    since: float
-    signalled: int = 0
 
 
 class Empty(Value, frozen=True, kw_only=True):

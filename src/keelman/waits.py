@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import assert_never
 
 from keelman import ahead, ladder
+from keelman.ending import Ending, Why
 from keelman.explanation import Blocker
 from keelman.progress import words_of
 from keelman.seen import Running, Signal, Unknown
 from keelman.situation import Parked, Situation, Unrecorded
-from keelman.task import Ending, State, Task, Why
+from keelman.task import State, Task
 from keelman.words import about, ago, headline, span
 
 

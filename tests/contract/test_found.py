@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from keelman.ending import Why
 from keelman.health import HealthCheck
 from keelman.runtime import Container, Row
 from keelman.runtime.marks import container_name
 from keelman.seen import Exited
-from keelman.task import Empty, Mount, State, Task, Why
+from keelman.task import Empty, Mount, State, Task
 from tests.contract.programs import EXIT_3, SLEEP, TRUE
 from tests.contract.worlds import World, a_task
 

@@ -16,6 +16,7 @@ import msgspec
 
 from keelman import admission, db, ladder, moves, queue, reconcile
 from keelman.admission import Known
+from keelman.ending import Why
 from keelman.errors import EngineError, KeelmanError
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
@@ -35,7 +36,7 @@ from keelman.seen import (
     Unknown,
 )
 from keelman.store import Job, get_fact, set_fact
-from keelman.task import State, Task, TaskEvent, Transition, Why, Wish
+from keelman.task import State, Task, TaskEvent, Transition, Wish
 from keelman.worker.adoption import Adoption
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Worker

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from keelman.ending import Why
 from keelman.health import Health
 from keelman.seen import Action, Create, Kill, Pull, Remove, Rename, Signal, Start
-from keelman.task import State, Task, Why
+from keelman.task import State, Task
 from keelman.worker.worker import Worker
 from tests.simulation.engine import SimEngine, short
 

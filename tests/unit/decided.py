@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keelman.ending import Ending, Why
 from keelman.errors import (
     EngineAway,
     EngineBusy,
@@ -36,7 +37,7 @@ from keelman.seen import (
     Start,
     Unavailable,
 )
-from keelman.task import Ending, State, Task, Why, Wish
+from keelman.task import State, Task, Wish
 from tests.unit.given import CONTAINER, NOW, PORT_TAKEN, UNKNOWN, a_task, a_wish, stopping
 
 PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = State

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keelman.ending import Ending, Why
 from keelman.reconcile import step
 from keelman.seen import (
     Absent,
@@ -19,7 +20,7 @@ from keelman.seen import (
     Unavailable,
     Unknown,
 )
-from keelman.task import Ending, Reason, Spec, State, Task, Why, Wish
+from keelman.task import Reason, Spec, State, Task, Wish
 
 NOW = 1_000_000.0
 TASK_ID = "21b23589-5d2d-4731-b5c9-a97e9832d021"

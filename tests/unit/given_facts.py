@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from keelman.ending import Ending, Why
 from keelman.facts import Answered, Facts, Record
 from keelman.runtime import Container
 from keelman.runtime.marks import container_name
-from keelman.task import Ending, Reason, Spec, State, Task, Transition, Why, Wish
+from keelman.task import Reason, Spec, State, Task, Transition, Wish
 from tests.unit.given_wire import an_id
 
 NOW = 1_000_000.0

@@ -11,9 +11,10 @@ from keelman import db
 from keelman.audit import INVARIANTS, Finding, audit, lasting
 from keelman.audit_engine import BOUND_SECONDS, NO_FAILURES
 from keelman.audit_record import TOMBSTONE_SECONDS
+from keelman.ending import Ending, Why
 from keelman.facts import Answered, Damage, Facts, Record
 from keelman.runtime import Container
-from keelman.task import Ending, Reason, State, Why, Wish
+from keelman.task import Reason, State, Wish
 from tests.unit.given_facts import (
     ADOPTED,
     DONE,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keelman.ending import Ending, Why
 from keelman.runtime import Row
 from keelman.runtime.container import (
     asked_ports,
@@ -24,7 +25,7 @@ from keelman.runtime.container import (
 from keelman.runtime.marks import Mark, container_name, labels_for, mark_of, rename_from
 from keelman.runtime.told import Inspect, inspect_of, words_of
 from keelman.seen import Absent, Body, Created, Exited, Refused, Running, Unknown
-from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
+from keelman.task import HostPort, Reason, Spec, Task
 from keelman.values import INT64_MAX
 
 ID = "c" * 64

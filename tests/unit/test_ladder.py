@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from keelman import ladder
+from keelman.ending import Ending, Why
 from keelman.errors import EngineAway, EngineBusy, EngineError, EngineFailed, EngineRefused
 from keelman.reconcile import done, failed, step
 from keelman.seen import Action, Kill, Remove, Signal, Start
-from keelman.task import Ending, Reason, State, Task, Why
+from keelman.task import Reason, State, Task
 from tests.unit.given import (
     CONTAINER,
     NOW,

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.reconcile import step
 from keelman.seen import Kill, Seen, Signal
-from keelman.task import Ending, Reason, State, Task, Why
+from keelman.task import Reason, State, Task
 from tests.unit.given import (
     CONTAINER,
     NOW,

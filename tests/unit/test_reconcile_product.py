@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.health import Health
 from keelman.reconcile import step
 from keelman.seen import (
@@ -24,7 +25,7 @@ from keelman.seen import (
     Unavailable,
     Unknown,
 )
-from keelman.task import EDGES, Ending, State, Task, Why, Wish
+from keelman.task import EDGES, State, Task, Wish
 from tests.unit.given import CONTAINER, NOW, PORT_TAKEN, a_task, a_wish
 from tests.unit.laws import check_fixpoint, check_step
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.reconcile import step
 from keelman.seen import Kill, Remove, Seen, Signal
-from keelman.task import Ending, Reason, State, Task, Why, Wish
+from keelman.task import Reason, State, Task, Wish
 from tests.unit.given import (
     CONTAINER,
     NOW,

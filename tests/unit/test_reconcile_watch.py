@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.policy import LONGEST_WAIT_SECONDS
 from keelman.reconcile import step
 from keelman.seen import Create, Running, Seen, Signal
-from keelman.task import Ending, HostPort, Reason, State, Task, Why, Wish
+from keelman.task import HostPort, Reason, State, Task, Wish
 from tests.unit.given import (
     CONTAINER,
     NOW,

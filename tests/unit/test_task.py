@@ -5,19 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.errors import IllegalMove
-from keelman.task import (
-    EDGES,
-    Ending,
-    Reason,
-    Spec,
-    State,
-    Task,
-    TaskEvent,
-    Transition,
-    Why,
-    new_task,
-)
+from keelman.task import EDGES, Reason, Spec, State, Task, TaskEvent, Transition, new_task
 from keelman.values import INT64_MAX, wire_name
 from tests.unit.given import NOW, RUN, STOP, TASK_ID, a_spec, a_task, a_wish
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from keelman.ending import Ending, Why
 from keelman.explanation import Asked, Blocker
 from keelman.health import Health
 from keelman.progress import Progress
 from keelman.seen import Absent, Missing, Present, Pulling, Running, Seen, Unknown
 from keelman.situation import Parked, Unrecorded
-from keelman.task import Ending, Reason, State, Task, Transition, Why, Wish
+from keelman.task import Reason, State, Task, Transition, Wish
 from tests.unit.given import (
     CONTAINER,
     NOW,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from keelman import wire
-from keelman.task import Ending, HostPort, Mount, Reason, Spec, State, Task, Transition, Why
+from keelman.ending import Ending, Why
+from keelman.task import HostPort, Mount, Reason, Spec, State, Task, Transition
 from tests.unit.given import CONTAINER, NOW, TASK_ID, a_task
 from tests.unit.given_wire import EVENT_ID, a_body
 

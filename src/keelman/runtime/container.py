@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 
 from keelman import spec as specs
+from keelman.ending import Ending, Why
 from keelman.errors import BadField
 from keelman.runtime import Container, Row, marks
 from keelman.runtime.marks import Mark
 from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow
 from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
-from keelman.task import Ending, HostPort, Reason, Spec, Task, Why
+from keelman.task import HostPort, Reason, Spec, Task
 
 ANY_HOST = ""  # every address of the machine
 LIVE = frozenset({"running", "paused", "restarting"})
