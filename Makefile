@@ -48,6 +48,21 @@ decisions: venv ## write tests/data/decisions.txt anew: what the pure core decid
 test: venv images ## every test, those on a real engine too
 	@$(BIN)/pytest $(ARGS)
 
+SEEDS ?= 1000
+FROM ?= 1
+.PHONY: simulate
+simulate: venv ## the worker in virtual time, crashing anywhere: SEEDS=1000 FROM=1 [FAULT=name]
+	@$(BIN)/python -m tests.simulation "$(SEEDS)" "$(FROM)" "$(FAULT)"
+
+.PHONY: simulate-faults
+simulate-faults: venv ## the names of the deliberate faults that FAULT takes, one a line
+	@$(BIN)/python -m tests.simulation faults
+
+.PHONY: torture
+torture: venv images ## kill -9, faults, a full disk, a reboot: on an engine of its own [ONLY=kills ROUNDS=n WRITE=1]
+	@$(BIN)/python -m tests.torture $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write)
+
 MINUTES ?= 20
 .PHONY: soak
 soak: venv images ## churn on the real engine for MINUTES (20): does anything of the worker grow?

@@ -61,7 +61,7 @@ def _ask(sim: Simulation, op: ops.OfTask) -> None:
         case ops.Change():
             event = sim.an_event(op.task, tag="-changed")
         case _:
-            event = sim.an_event(op.task, newer=1 if isinstance(op, ops.Newer) else 0)
+            event = sim.an_event(op.task, newer=2 if isinstance(op, ops.Newer) else 0)
             events.append(event)
     sim.send(op.task, event)
 

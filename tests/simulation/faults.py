@@ -30,6 +30,7 @@ from keelman.seen import (
     Kill,
     Present,
     Pull,
+    Rename,
     Running,
     Seen,
     Start,
@@ -94,6 +95,21 @@ def reuses_the_attempt(*given: Any, **named: Any) -> Step:
 
 
 _restarted = moves.restarted
+
+
+def forgets_when_it_began(*given: Any, **named: Any) -> Step:
+    """The Timeout counts from the last restart."""
+    after = _restarted(*given, **named)
+    return msgspec.structs.replace(after, task=after.task.but(first_running=None))
+
+
+def starts_in_doubt(task: Task, body: Created, seen: Seen, now: float) -> Step:
+    """A start whose fate is unknown is asked for once more, by the same name."""
+    after = _run_created(task, body, seen, now)
+    if not isinstance(after.action, Rename):
+        return after
+    again = Start(container_id=body.container_id, attempt=task.attempt)
+    return msgspec.structs.replace(after, action=again)
 
 
 def takes_stops_back(event: TaskEvent, known: Known, seq: int) -> Wish | None:
@@ -214,16 +230,20 @@ FAULTS: dict[str, Planted] = {
     "silence-is-an-end": {"keelman.worker.worker.Worker.look": takes_silence_for_an_end},
     "start-unrecorded": {"keelman.reconcile._run_created": starts_unrecorded},
     "signal-unrecorded": {"keelman.ladder.descend": signals_unrecorded},
-    "same-wish-again": {"keelman.reconcile._asks_again": runs_for_the_same_wish},
+    "same-wish-again": {"keelman.task.Wish.begins_anew": runs_for_the_same_wish},
     "events-are-the-truth": {"keelman.worker.watch.Watch.relist_tasks": never_relists},
     "others-overlooked": {"keelman.worker.worker.Worker.look": overlooks_others},
     "orphans-restarted": {"keelman.worker.adoption.Adoption.adopt": restarts_orphans},
     "any-engine-trusted": {"keelman.worker.worker.Worker.check_engine": trusts_any_engine},
     "no-grace": {"keelman.ladder.rung": kills_at_once},
-    "stop-forgotten-in-failure": {"keelman.reconcile.failed": forgets_the_wish},
+    "failed-over-a-stop": {
+        "keelman.reconcile.failed": forgets_the_wish,
+        "keelman.db._stopped_since": lambda connection, task: False,
+    },
+    "started-again-in-doubt": {"keelman.reconcile._run_created": starts_in_doubt},
     "event-forgotten": {"keelman.queue._answered": forgets_events},
     "generation-ignored": {"keelman.admission._check_generation": lambda event, known: None},
-    "deadline-starts-anew": {"keelman.moves._FRESH": {**moves._FRESH, "first_running": None}},
+    "deadline-starts-anew": {"keelman.moves.restarted": forgets_when_it_began},
     "exit-code-swallowed": {"keelman.reconcile._run_exited": swallows_exit_codes},
     "slot-leaked": {"keelman.worker.slots.Slots.leave": lambda self, task_id: None},
     "no-back-off": {"keelman.moves.backoff_seconds": lambda task, failures: 0.0},

@@ -37,8 +37,8 @@ DRAWS: tuple[tuple[int, Draw], ...] = (
     (3, lambda chance, at, task: ops.Repeat(at=at, task=task)),
     (1, lambda chance, at, task: ops.Reuse(at=at, task=task)),
     (1, lambda chance, at, task: ops.Change(at=at, task=task)),
-    (2, lambda chance, at, task: ops.Newer(at=at, task=task)),
-    (6, lambda chance, at, task: ops.Stop(at=at, task=task, stale=chance.random() < 0.1)),
+    (3, lambda chance, at, task: ops.Newer(at=at, task=task)),
+    (6, lambda chance, at, task: ops.Stop(at=at, task=task, stale=chance.random() < 0.2)),
     (2, lambda chance, at, task: ops.Exit(at=at, task=task, code=chance.choice((0, 0, 3, 143)))),
     (1, lambda chance, at, task: ops.Oom(at=at, task=task)),
     (1, lambda chance, at, task: ops.Vanish(at=at, task=task)),
@@ -148,6 +148,15 @@ SHORT: dict[str, Script] = {
     "survives its engine": _short(SEND, ops.EngineAway(at=3.0, seconds=5.0, kills=False)),
     "dies with its engine": _short(
         SEND, ops.EngineAway(at=3.0, seconds=5.0, kills=True), policy="always"
+    ),
+    "meets an older container, made late": _short(
+        ops.Trouble(at=0.1, verb="create", fault=Fault.LATE),
+        SEND,
+        program="is flaky",
+        policy="on-failure",
+    ),
+    "is stopped in an old Generation": _short(
+        SEND, ops.Newer(at=3.0, task=1), ops.Stop(at=5.0, task=1, stale=True)
     ),
     "meets a stranger": _short(ops.Squat(at=0.1, task=1), SEND),
     "is adopted": _short(SEND, ops.NoDb(at=4.0, pause=0.5), ops.Stop(at=9.0, task=1)),
