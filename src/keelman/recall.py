@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from keelman.ending import Ending
 from keelman.policy import LONGEST_WAIT_SECONDS
-from keelman.seen import Absent, Created, Seen, Unknown
+from keelman.seen import Absent, Created, Exited, Running, Seen, Unknown
 from keelman.task import Reason, Task
 
 
@@ -53,11 +53,19 @@ def _caught_up(task: Task, seen: Seen) -> Task:
     body = seen.body
     if isinstance(body, Absent | Unknown) or body.attempt <= task.attempt:
         return task
-    renamed = body.container_id == task.container_id
-    maybe_started = not renamed or not isinstance(body, Created)
+    if body.container_id != task.container_id:
+        return _of_another_container(task, body)
     return task.but(
         attempt=body.attempt,
-        container_id=body.container_id,
-        started=body.attempt if maybe_started else task.started,
-        renames=task.renames + (body.attempt - task.attempt if renamed else 0),
+        started=task.started if isinstance(body, Created) else body.attempt,
+        renames=task.renames + body.attempt - task.attempt,
     )
+
+
+def _of_another_container(task: Task, body: Created | Running | Exited) -> Task:
+    """What was begun with the one before says nothing of this one: no ending, no Timeout."""
+    task = task.but(attempt=body.attempt, container_id=body.container_id, started=body.attempt)
+    if isinstance(body, Created):
+        return task
+    first_running = None if task.first_running is None else body.since
+    return task.but(ending=None, retries=0, first_running=first_running)

@@ -14,6 +14,7 @@ from keelman.task import HostPort, Reason, State, Task, Wish
 from tests.unit.given import (
     CONTAINER,
     NOW,
+    OLD_CONTAINER,
     RUN,
     STOP,
     a_task,
@@ -119,6 +120,15 @@ def test_an_older_db_takes_over_the_engines_count_of_attempts(sight: Seen, start
     task = next_task(RUN, in_back_off(due=NOW), sight)
     assert (task.attempt, task.started, task.renames) == (5, started, 0)
     assert task.container_id == CONTAINER, "an end of it would be told of another container"
+
+
+def test_what_was_on_record_of_an_older_container_says_nothing_of_a_newer_one() -> None:
+    """The older Db was about to KILL, and its Timeout had passed; this one runs since a minute."""
+    known = {"container_id": OLD_CONTAINER, "first_running": NOW - 100}
+    record = stopping(1, since=NOW - 99, asked={"timeout": 90}, **known)
+    after = next_task(RUN, record, running(5))
+    assert (after.ending, after.first_running, after.retries) == (None, NOW - 60, 0)
+    assert next_action(RUN, record, running(5)) is None
 
 
 def test_an_ended_task_takes_over_the_count_so_that_no_name_comes_twice() -> None:
