@@ -16,7 +16,7 @@ from tests.torture.orders import LONG, SERVICE, SHORT, starts_of
 from tests.torture.waiting import until
 
 FILLINGS = 6
-SIZE = "6m"
+SIZE = "80m"  # a flight record alone may be 32 MiB
 FULL_SECONDS = 6.0
 
 
