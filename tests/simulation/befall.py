@@ -39,7 +39,8 @@ def befall(sim: Simulation, op: Op) -> None:
 def _befall_task(sim: Simulation, op: ops.OfTask) -> None:
     match op:
         case ops.Exit() | ops.Oom() | ops.Vanish() | ops.Murder() | ops.Rename() | ops.Copy():
-            if (one := sim.engine.newest(id_of(op.task))) is not None:
+            one = sim.engine.newest(id_of(op.task))
+            if one is not None and not sim.engine_is_swapped:
                 sim.engine.by("somebody", lambda: _meddle(sim, one, op))
         case ops.Squat() | ops.Sick():
             _meddle_beside(sim, op)

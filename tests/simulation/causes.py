@@ -82,6 +82,8 @@ def _could_be(sim: Simulation, move: Transition, asked: Asked) -> bool:
             return asked.program == "is not found"
         case Reason.PORT_TAKEN:
             return asked.program == "wants a taken port" or asked.ports
+        case Reason.START_REFUSED:  # whoever had its port was gone when it was looked at
+            return asked.ports
         case Reason.NAME_TAKEN:
             return _befell(sim, move, ops.Squat) or _befell(sim, move, ops.Rename)
         case _:
