@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "datetime": {"UTC", "datetime"},
     "enum": None,
     "hashlib": {"blake2b", "sha256"},
+    "ipaddress": {"ip_address"},
     "itertools": None,
     "msgspec": None,
     "posixpath": {"normpath"},
