@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cyclopts import App
 
 from keelman import Client, client, errors, listing
 from keelman.cli import app
@@ -275,17 +276,31 @@ def test_the_toml_of_the_docs_is_read() -> None:
     assert {f"--{key}" for key in tomllib.loads(block)["worker"]} <= worker_options().keys()
 
 
-COMMANDS = sorted(name for name in app if not name.startswith("-"))
+def commands_of(group: App) -> list[str]:
+    return sorted(name for name in group if not name.startswith("-"))
+
+
+COMMANDS = commands_of(app)
+GROUPS = [name for name in COMMANDS if app[name].default_command is None]
+PARTS = [f"{group} {name}" for group in GROUPS for name in commands_of(app[group])]
 
 
 def options_of(command: str) -> dict[tuple[str, ...], str]:
     """Each option of a command with all its names, and the words of its help."""
-    arguments = app[command].assemble_argument_collection()
+    found = app
+    for word in command.split():
+        found = found[word]
     return {
         argument.names: argument.parameter.help or ""
-        for argument in arguments
+        for argument in found.assemble_argument_collection()
         if argument.name.startswith("--")
     }
+
+
+def shown_command(words: str) -> str:
+    """The command at the start of an example: `ps`, or `certs show`."""
+    first, *rest = words.split()
+    return f"{first} {rest[0]}" if first in GROUPS else first
 
 
 def test_every_command_is_documented() -> None:
@@ -296,10 +311,17 @@ def test_every_command_is_documented() -> None:
     assert headings == [names([row])[0].removeprefix("keelman ") for row in rows]
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "worker"])
+def test_every_command_of_a_group_is_documented() -> None:
+    """With a heading below that of its group."""
+    headings = re.findall(r"^### keelman (\w+ \w+)$", text_of("docs/cli.md"), re.MULTILINE)
+    same(headings, set(PARTS))
+
+
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *PARTS} - {"worker", *GROUPS}))
 def test_every_option_of_a_command_is_documented(command: str) -> None:
     """With all its names, in the words of its help; no other."""
-    rows = tables("docs/cli.md", f"## keelman {command}")[0]
+    level = "###" if command in PARTS else "##"
+    rows = tables("docs/cli.md", f"{level} keelman {command}")[0]
     documented = {tuple(names([row])): row[1] for row in rows}
     assert len(documented) == len(rows)
     assert documented == options_of(command)
@@ -315,9 +337,10 @@ def test_every_exit_status_is_documented() -> None:
 def test_lines_of_examples_are_understood() -> None:
     """What a page shows as typed names commands and options that exist."""
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
-    lines = re.findall(r"^(?:\$ )?keelman (\w+)(.*)$", "\n".join(pages), re.MULTILINE)
-    assert {command for command, _ in lines} >= {"run", "ps", "inspect", "logs", "stop", "export"}
-    for command, rest in lines:
+    lines = re.findall(r"^(?:\$ )?keelman (\w.*)$", "\n".join(pages), re.MULTILINE)
+    commands = [shown_command(rest) for rest in lines]
+    assert {*commands} >= {"run", "ps", "inspect", "logs", "stop", "export", "certs issue"}
+    for command, rest in zip(commands, lines, strict=True):
         known = {name for names in options_of(command) for name in names} | {"--help"}
         before_image = rest.partition(" keelman/busybox")[0]
         assert set(re.findall(r"(?<=\s)--[a-z-]+", before_image)) <= known, command

@@ -53,3 +53,11 @@ def test_the_client_does_not_load_a_worker() -> None:
     assert not {"keelman.worker", "aiodocker", "structlog"} & loaded_by(
         "from keelman import Client"
     )
+
+
+def test_the_command_line_loads_no_worker_and_makes_no_keys_until_it_must() -> None:
+    """How long `keelman ps` takes hangs on it."""
+    loaded = loaded_by("import keelman.cli")
+    assert not {"keelman.worker", "cryptography", "keelman.certs"} & loaded
+    asked = "from keelman.cli import status; status(['ps', '--addr', 'http://127.0.0.1:1'])"
+    assert not {"cryptography", "keelman.certs"} & loaded_by(asked)

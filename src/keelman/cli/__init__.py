@@ -74,6 +74,16 @@ app.command(backup.backup, group=_MACHINE)
 app.command(backup.restore, group=_MACHINE)
 app.command(completion.of(app), group=_MACHINE)
 
+_certs = App(name="certs", help="Certificates for manager and workers.", group=_MACHINE)
+for _name, _help in {  # by name, too: `keelman ps` need not load what makes keys
+    "init": "Make a CA: ca.pem, which all machines get, and ca.key, which stays.",
+    "issue": "Make a key and a certificate for a manager or a worker, its hosts, and loopback.",
+    "show": "Show them, and until when. Status 1 if one has less than 30 days, or a file is wrong.",
+    "retire": "End the change of a CA: only the one that signs now is trusted from here on.",
+}.items():
+    _certs.command(f"keelman.cli.certs:{_name}", name=_name, help=_help)
+app.command(_certs)
+
 
 def main() -> None:
     """The console script: runs the command and ends the process with its status."""
