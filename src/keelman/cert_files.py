@@ -205,7 +205,8 @@ def _said(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CertsError(f"{error.filename or folder}: {error.strerror}") from error
+        about = error.filename2 or error.filename or folder
+        raise CertsError(f"{about}: {error.strerror}") from error
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keelman import cert_files, certs
 from keelman.cert_names import BadName
-from keelman.certs import CertsError
+from keelman.certs import CertsError, Pair
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -131,6 +134,17 @@ def test_a_link_that_lies_in_wait_is_not_written_through(folder: Path, tmp_path:
     assert not (folder / "node-1.key").is_symlink()
 
 
+def test_a_link_that_comes_between_is_not_written_through(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After what was in the way is removed, and before the new file is made."""
+    (folder / ".node-1.key.new").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: None)
+    with pytest.raises(CertsError, match="File exists"):
+        issue(folder)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 # -- nothing is overwritten ----------------------------------------------------------------------
 
 
@@ -159,6 +173,50 @@ def test_a_key_without_its_ca_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(CertsError, match=r"ca\.key without ca\.pem"):
         cert_files.init(tmp_path, now=NOW, days=10)
     assert content(tmp_path) == {"ca.key": b"precious"}
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Something that happens while a certificate is made."""
+    real = certs.issue
+
+    def made(*args: Any, **kwargs: Any) -> Pair:
+        happens()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(certs, "issue", made)
+
+
+def put_precious(folder: Path) -> None:
+    (folder / "node-1.key").write_text("precious")
+
+
+def test_a_key_that_came_meanwhile_is_not_overwritten(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(monkeypatch, lambda: put_precious(folder))
+    with pytest.raises(CertsError, match=r"/node-1\.key: File exists"):
+        issue(folder)
+    assert (folder / "node-1.key").read_text() == "precious"
+    assert not (folder / "node-1.pem").exists()
+
+
+def test_a_second_writer_waits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the key of one would stand beside the certificate of the other."""
+    tried: list[str] = []
+
+    def try_it() -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tried.append("must wait")
+        finally:
+            os.close(descriptor)
+
+    meanwhile(monkeypatch, try_it)
+    issue(folder)
+    renew(folder)
+    assert tried == ["must wait", "must wait"]
 
 
 def test_of_two_at_once_one_is_issued(folder: Path) -> None:
