@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keelman.client import BadAddress, Client, ClientError, Unreachable
+    from keelman.client import BadAddress, Client, ClientError, NotTrusted, Unreachable
     from keelman.errors import KeelmanError
     from keelman.task import Reason, State
     from keelman.wire import TaskReport, TransitionReport
@@ -20,6 +20,7 @@ __all__ = [
     "Client",
     "ClientError",
     "KeelmanError",
+    "NotTrusted",
     "Reason",
     "State",
     "TaskReport",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "keelman.client": {"BadAddress", "Client", "ClientError", "Unreachable"},
+    "keelman.client": {"BadAddress", "Client", "ClientError", "NotTrusted", "Unreachable"},
     "keelman.errors": {"KeelmanError"},
     "keelman.task": {"Reason", "State"},
     "keelman.wire": {"TaskReport", "TransitionReport"},

@@ -11,15 +11,17 @@ import asyncio
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from keelman import wire
+from keelman import access, wire
+from keelman.access import Verdict
 from keelman.errors import (
     BadField,
     CannotStart,
@@ -29,12 +31,14 @@ from keelman.errors import (
     NotJson,
     RequestTimeout,
     TooLarge,
+    Unauthorized,
 )
 from keelman.routes import Parameter, Route
 
 log = structlog.get_logger(__name__)
 
 W = TypeVar("W")
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request, W], Awaitable[web.StreamResponse]]
 
 BODY_MOST_BYTES = 1024 * 1024
@@ -42,13 +46,34 @@ BODY_SECONDS = 10.0
 CHUNK_BYTES = 256 * 1024
 WRITE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
+CALLER = web.RequestKey("caller", str)  # of a request: who asks, as far as that is known
+
+
+class Door(Protocol):
+    """Who is let in, and how it is spoken: in TLS, or as it is."""
+
+    tls: ssl.SSLContext | None
+
+    def judge(self, request: web.Request) -> Verdict:
+        """Who asks, and whether he may, from the request's head alone."""
+
+
+class NoDoor:
+    """For who asks nobody."""
+
+    tls = None
+
+    def judge(self, _request: web.Request) -> Verdict:
+        """Anybody may."""
+        return Verdict(access.ANYBODY)
 
 
 class Api(Generic[W]):
     """Serves a worker's routes on one address until stopped.
 
     `bind` and `start` are two steps: a taken port is found before anything is set in motion.
-    `measure` is put round every answer, errors included.
+    `measure` is put round every answer, errors included; `door` is asked before anything else is
+    looked at, and whom it refuses learns nothing but that.
     """
 
     def __init__(
@@ -57,11 +82,16 @@ class Api(Generic[W]):
         port: int,
         worker: W,
         routes: Sequence[Route[Handler[W]]],
+        *,
         measure: Middleware | None = None,
+        door: Door | None = None,
     ) -> None:
         self.address = address
         self.port = port
-        middlewares = [_answer_errors] if measure is None else [measure, _answer_errors]
+        self._door = door or NoDoor()
+        self._open: set[web.AbstractRoute] = set()
+        inner: list[Middleware] = [_answer_errors, self._let_in]
+        middlewares = inner if measure is None else [measure, *inner]
         self._app = web.Application(middlewares=middlewares, client_max_size=BODY_MOST_BYTES)
         for route in routes:
             self._add(route, worker)
@@ -81,7 +111,18 @@ class Api(Generic[W]):
             return await route.handler(request, worker)
 
         for path in (route.path, route.path + "/"):
-            self._app.router.add_route(route.method, path, handle)
+            added = self._app.router.add_route(route.method, path, handle)
+            if route.open:
+                self._open.add(added)
+
+    @web.middleware
+    async def _let_in(self, request: web.Request, handler: Answering) -> web.StreamResponse:
+        """Before the route, its parameters or its body are looked at."""
+        verdict = self._door.judge(request)
+        request[CALLER] = verdict.caller
+        if verdict.refusal is not None and request.match_info.route not in self._open:
+            raise verdict.refusal
+        return await handler(request)
 
     def bind(self) -> None:
         """Take the address. Port 0 takes a free one, shown in `port`. Raises: CannotStart."""
@@ -103,6 +144,12 @@ class Api(Generic[W]):
         self.port = self._socket.getsockname()[1]
 
     @property
+    def url(self) -> str:
+        """Where it is spoken to."""
+        scheme = "http" if self._door.tls is None else "https"
+        return f"{scheme}://{self.address}:{self.port}"
+
+    @property
     def on_loopback(self) -> bool:
         """Whether only this machine reaches it."""
         assert self._socket is not None, "bind comes first"
@@ -112,7 +159,7 @@ class Api(Generic[W]):
         """Begin to answer."""
         assert self._socket is not None, "bind comes first"
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        await web.SockSite(self._runner, self._socket, ssl_context=self._door.tls).start()
 
     async def stop(self) -> None:
         """Stop answering; requests that still run are cancelled after a short while."""
@@ -130,9 +177,7 @@ def _words(error: OSError) -> str:
 
 
 @web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _answer_errors(request: web.Request, handler: Answering) -> web.StreamResponse:
     try:
         return await handler(request)
     except KeelmanError as error:
@@ -162,7 +207,9 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> KeelmanErro
 
 def _error_response(error: KeelmanError) -> web.Response:
     body = wire.encode_error(error.status, error.message, error.code)
-    headers = {"Retry-After": "1"} if error.retriable else None
+    headers = {"Retry-After": "1"} if error.retriable else {}
+    if isinstance(error, Unauthorized):
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return json_response(body, status=error.status, headers=headers)
 
 

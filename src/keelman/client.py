@@ -8,24 +8,35 @@ arguments, so that a call repeated after a lost answer is the same wish and not 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Self, TypedDict, TypeVar, Unpack
+from typing import Self, TypedDict, Unpack
 from uuid import NAMESPACE_OID, uuid5
 
 import aiohttp
 import msgspec
-from yarl import URL
 
-from keelman.errors import KeelmanError
+from keelman.answers import (
+    BadAddress,
+    ClientError,
+    NotTrusted,
+    Unreachable,
+    decoded,
+    keeps_secrets,
+    refusal,
+    translated,
+    url,
+)
 from keelman.explanation import Explanation
 from keelman.frames import Frames
 from keelman.machine import Stats
 from keelman.task import State
 from keelman.values import digest
-from keelman.wire import DryRunReport, ErrorReport, TaskReport, TransitionReport
+from keelman.wire import DryRunReport, TaskReport, TransitionReport
+
+__all__ = ["BadAddress", "Client", "ClientError", "NotTrusted", "Unreachable"]
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
@@ -33,7 +44,6 @@ SILENCE_SECONDS = 45.0  # an event stream says something every 15 s
 
 _JSON = {"Content-Type": "application/json"}
 _AWAY = HTTPStatus.SERVICE_UNAVAILABLE
-_Answer = TypeVar("_Answer")
 _PLAIN = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
 _ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 _EVENTS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
@@ -46,41 +56,35 @@ class _Options(TypedDict, total=False):
     timeout: aiohttp.ClientTimeout
 
 
-class ClientError(KeelmanError):
-    """The worker's refusal: its HTTP status, its code and its words."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
-class Unreachable(KeelmanError):
-    """No answer from the address, or the answer broke off."""
-
-    code, retriable = "unreachable", True
-
-
-class BadAddress(KeelmanError):
-    """What was given is no address of a worker."""
-
-    code = "bad_address"
-
-
 class Client:
     """One worker's HTTP API. `address` is a URL or `host:port`.
 
     An asynchronous context manager: the connections live as long as the `async with`.
-    `retry_seconds` is the wait before a lost event stream is taken up again.
-    Raises: BadAddress.
+    `token` and `tls` (a context with a certificate) show who asks; without `tls` an https address
+    is trusted as the system trusts. `retry_seconds` is the wait before a lost event stream is taken
+    up again. Raises: BadAddress, also for a token that would be read on the way.
     """
 
-    def __init__(self, address: str, *, retry_seconds: float = 1.0) -> None:
-        self.address = _url(address)
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        retry_seconds: float = 1.0,
+    ) -> None:
+        self.address = url(address)
+        if token and not keeps_secrets(self.address):
+            raise BadAddress(f"{address}: a token is sent over https only, or to this machine")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tls = tls or True
         self._retry_seconds = retry_seconds
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=_PLAIN
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+            headers=self._headers,
+            timeout=_PLAIN,
         )
         return self
 
@@ -105,14 +109,14 @@ class Client:
         """Sends a TaskEvent as it is written on the wire, and answers the Task."""
         body = msgspec.json.encode(event)
         async with self._call("POST", "tasks", data=body, headers=_JSON) as response:
-            return _decoded(await response.read(), TaskReport)
+            return decoded(await response.read(), TaskReport)
 
     async def dry_run(self, event: Mapping[str, object]) -> DryRunReport:
         """What would come of the same event; nothing is put on the queue."""
         body = msgspec.json.encode(event)
         options: _Options = {"params": {"dry_run": "1"}, "headers": _JSON, "data": body}
         async with self._call("POST", "tasks", **options) as response:
-            return _decoded(await response.read(), DryRunReport)
+            return decoded(await response.read(), DryRunReport)
 
     async def stop(self, task_id: str) -> None:
         """Asks for a task to be stopped; that it has ended already is no error."""
@@ -124,7 +128,7 @@ class Client:
     async def tasks(self) -> list[TaskReport]:
         """All tasks of the worker, ended ones that are still kept included."""
         async with self._call("GET", "tasks") as response:
-            return _decoded(await response.read(), list[TaskReport])
+            return decoded(await response.read(), list[TaskReport])
 
     async def task(
         self, task_id: str, *, wait: str | None = None, timeout_seconds: float | None = None
@@ -133,22 +137,22 @@ class Client:
         params = _params(wait=wait, timeout=timeout_seconds)
         limit = _ENDLESS if wait else _PLAIN
         async with self._call("GET", "tasks", task_id, params=params, timeout=limit) as response:
-            return _decoded(await response.read(), TaskReport)
+            return decoded(await response.read(), TaskReport)
 
     async def transitions(self, task_id: str) -> list[TransitionReport]:
         """The task's history, oldest first."""
         async with self._call("GET", "tasks", task_id, "transitions") as response:
-            return _decoded(await response.read(), list[TransitionReport])
+            return decoded(await response.read(), list[TransitionReport])
 
     async def why(self, task_id: str) -> Explanation:
         """Why the task is where it is, what it waits for, and what comes next."""
         async with self._call("GET", "tasks", task_id, "why") as response:
-            return _decoded(await response.read(), Explanation)
+            return decoded(await response.read(), Explanation)
 
     async def stats(self) -> Stats:
         """The worker's machine, and what its live tasks asked of it."""
         async with self._call("GET", "stats") as response:
-            return _decoded(await response.read(), Stats)
+            return decoded(await response.read(), Stats)
 
     async def ready(self) -> bool:
         """Whether the worker can do its work: its engine and its Db are usable."""
@@ -200,7 +204,7 @@ class Client:
                 async for piece in self._event_pieces(last_id):
                     began = True
                     for frame_id, text in frames.feed(piece):
-                        yield frame_id, _decoded(text, TransitionReport)
+                        yield frame_id, decoded(text, TransitionReport)
                     last_id = frames.last_id
             except (Unreachable, ClientError) as error:
                 if not began or not (error.retriable or error.status == _AWAY):
@@ -218,64 +222,17 @@ class Client:
     async def _call(
         self, method: str, *path: str, **options: Unpack[_Options]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = self.address.joinpath(*path)
-        with _translated(self.address):
+        where = self.address.joinpath(*path)
+        with translated(self.address):
             async with self._session.request(
-                method, url, allow_redirects=False, **options
+                method, where, allow_redirects=False, **options
             ) as response:
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    raise _refusal(response.status, await response.read())
+                    raise refusal(response.status, await response.read())
                 yield response
-
-
-def _url(address: str) -> URL:
-    wrong = BadAddress(f"{address!r} is no address such as http://127.0.0.1:5556")
-    try:
-        url = URL(address if "://" in address else f"http://{address}")
-    except ValueError as error:
-        raise wrong from error
-    if url.scheme not in ("http", "https") or not url.host or not url.port:
-        raise wrong
-    return url
 
 
 def _params(**wanted: str | float | None) -> dict[str, str]:
     """Numbers without exponent, as the wire has them."""
     given = {name: value for name, value in wanted.items() if value is not None}
     return {k: f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in given.items()}
-
-
-def _decoded(text: bytes, kind: type[_Answer]) -> _Answer:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as error:
-        words = f"the worker's answer is not understood: {error}"
-        raise ClientError(HTTPStatus.BAD_GATEWAY, "not_understood", words) from error
-
-
-def _refusal(status: int, text: bytes) -> ClientError:
-    try:
-        told = msgspec.json.decode(text, type=ErrorReport)
-    except msgspec.DecodeError:
-        words = text[:200].decode("utf-8", "replace").strip() or "no further words"
-        return ClientError(status, "http_error", f"HTTP status {status}: {words}")
-    return ClientError(status, told.code, told.message)
-
-
-@contextmanager
-def _translated(address: URL) -> Iterator[None]:
-    """aiohttp's errors as ours, once, where they enter."""
-    try:
-        yield
-    except aiohttp.ClientConnectorError as error:
-        number = error.os_error.errno or 0
-        why = os.strerror(number) if number > 0 else str(error.os_error)
-        raise Unreachable(f"no worker answers at {address}: {why}") from error
-    except TimeoutError as error:
-        raise Unreachable(f"no worker answers at {address}: timed out") from error
-    except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-        raise Unreachable(
-            f"the worker at {address} went away in the middle of an answer"
-        ) from error
-    except aiohttp.ClientError as error:
-        raise Unreachable(f"the connection to {address} broke off: {error}") from error

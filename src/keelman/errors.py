@@ -5,7 +5,8 @@ never returned; `api` maps them to responses in one place.
 
     KeelmanError
     ├── BadRequest      400  Malformed, BadField, NotSupported
-    ├── Forbidden       403
+    ├── Unauthorized    401
+    ├── Forbidden       403  ForbiddenClient
     ├── NotFound        404  UnknownTask
     ├── MethodNotAllowed 405
     ├── RequestTimeout  408
@@ -58,8 +59,26 @@ class NotSupported(BadRequest):
     code = "not_supported"
 
 
+class Unauthorized(KeelmanError):
+    """Nobody knows who asks. Its words are always the same."""
+
+    status, code = 401, "unauthorized"
+
+    def __init__(self, words: str = "a client certificate or a bearer token is needed") -> None:
+        super().__init__(words)
+
+
 class Forbidden(KeelmanError):
     status, code = 403, "not_allowed"
+
+
+class ForbiddenClient(Forbidden):
+    """The certificate is good, and its name is not one of those that are let in."""
+
+    code = "forbidden_client"
+
+    def __init__(self, words: str = "the client certificate has no name that is let in") -> None:
+        super().__init__(words)
 
 
 class NotFound(KeelmanError):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from keelman.errors import KeelmanError
-from keelman.routes import JSON, Answer, Parameter, Route
+from keelman.routes import JSON, STRANGERS, Answer, Parameter, Route
 from keelman.task import State
 from keelman.wire import ErrorReport, TaskEventIn, TaskIn, TaskReport
 
@@ -34,6 +34,11 @@ BUG = KeelmanError  # what any route may answer: 500 internal_error
 # `null` stands for a field left out: it is what Go writes for an empty map.
 NULL_IS_NOTHING = (TaskEventIn, TaskIn)
 Json = dict[str, Any]
+SCHEMES: Json = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "certificate": {"type": "mutualTLS"},
+}
+EITHER: list[Json] = [{"token": []}, {"certificate": []}, {}]  # none: where nobody is named
 
 
 def encoded(routes: Sequence[Route[Any]]) -> bytes:
@@ -53,7 +58,8 @@ def document(routes: Sequence[Route[Any]]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Keelman worker", "version": VERSION, "description": ABOUT},
         "paths": paths,
-        "components": {"schemas": _as_spoken(components)},
+        "security": EITHER,
+        "components": {"schemas": _as_spoken(components), "securitySchemes": SCHEMES},
     }
 
 
@@ -71,6 +77,8 @@ def _operation(route: Route[Any], known: Json) -> Json:
         "parameters": [_parameter(one) for one in _parameters(route)],
         "responses": dict(_responses(route, known)),
     }
+    if route.open:
+        operation["security"] = []
     if route.sent is not None:
         content = {JSON: {"schema": known[str(route.sent)]}}
         operation["requestBody"] = {"required": True, "content": content}
@@ -91,7 +99,8 @@ def _parameter(one: Parameter) -> Json:
 def _responses(route: Route[Any], known: Json) -> Iterator[tuple[str, Json]]:
     for answer in route.answers:
         yield str(answer.status), _answer(answer, known)
-    refusals = sorted(route.refusals, key=lambda error: error.status)
+    strangers = () if route.open else STRANGERS
+    refusals = sorted((*strangers, *route.refusals), key=lambda error: error.status)
     for status in dict.fromkeys(error.status for error in refusals):
         codes = [error.code for error in refusals if error.status == status]
         yield str(status), _refusal(codes, known)

@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from keelman.errors import KeelmanError
+from keelman.errors import ForbiddenClient, KeelmanError, Unauthorized
 
 H = TypeVar("H", bound=Callable[..., object])
 JSON = "application/json"
+STRANGERS: tuple[type[KeelmanError], ...] = (Unauthorized, ForbiddenClient)
 
 
 class Parameter(Struct, frozen=True):
@@ -48,6 +49,7 @@ class Route(Struct, Generic[H], frozen=True):
 
     `parameters` None: the query is not looked at. `sent` is the body's type. `refusals` are the
     errors that its handler may answer; an unknown parameter is refused without being named there.
+    Where it is not `open`, who is not let in is answered one of `STRANGERS` before anything else.
     """
 
     method: str
@@ -57,6 +59,7 @@ class Route(Struct, Generic[H], frozen=True):
     parameters: tuple[Parameter, ...] | None = ()
     refusals: tuple[type[KeelmanError], ...] = ()
     sent: Any = None
+    open: bool = False
 
     @property
     def summary(self) -> str:
@@ -70,6 +73,6 @@ class Route(Struct, Generic[H], frozen=True):
 
     @property
     def statuses(self) -> set[int]:
-        """Every status that it answers on purpose."""
+        """Every status that it answers on purpose to one who is let in."""
         errors = {error.status for error in self.refusals}
         return errors | {answer.status for answer in self.answers}

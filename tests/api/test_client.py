@@ -122,6 +122,54 @@ async def test_logs_come_in_pieces_with_what_was_asked() -> None:
     assert asked == [wanted]
 
 
+# -- who asks ------------------------------------------------------------------------------------
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://node-1:5556",
+        "http://127.0.0.1:5556",
+        "127.9.9.9:1",
+        "localhost:1",
+        "http://[::1]:1",
+    ],
+)
+def test_a_token_may_be_sent_where_nobody_reads_it(address: str) -> None:
+    Client(address, token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://node-1:5556", "192.0.2.1:5556", "http://[2001:db8::1]:1", "localhost.evil.test:1"],
+)
+def test_a_token_is_not_sent_where_it_could_be_read(address: str) -> None:
+    Client(address)
+    with pytest.raises(BadAddress, match="https only") as refused:
+        Client(address, token=TOKEN)
+    assert TOKEN not in refused.value.message
+
+
+async def test_a_token_does_not_follow_a_redirect() -> None:
+    seen: list[str | None] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.json_response([])
+
+    async with worker_of(GET_x=elsewhere) as other:
+
+        async def tasks(request: web.Request) -> web.Response:
+            raise web.HTTPFound(f"{other}/x")
+
+        async with worker_of(GET_tasks=tasks) as address, Client(address, token=TOKEN) as client:
+            with pytest.raises(ClientError):
+                await client.tasks()
+    assert seen == []
+
+
 # -- wishes --------------------------------------------------------------------------------------
 
 

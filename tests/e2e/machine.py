@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +33,8 @@ class Machine:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.tls: ssl.SSLContext | None = None
+        self.headers: dict[str, str] = {}
         self.engine_url = ENGINE
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -59,6 +62,16 @@ class Machine:
             _, log = await self._process.communicate()
         assert self._process.returncode is not None
         return self._process.returncode, log.decode()
+
+    def hang_up(self) -> None:
+        """SIGHUP: it is to read its credentials anew."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     async def kill(self) -> None:
         """kill -9."""
@@ -101,7 +114,10 @@ class Machine:
     @property
     def session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(self.url)
+            connector = aiohttp.TCPConnector(ssl=self.tls or True)
+            self._session = aiohttp.ClientSession(
+                self.url, connector=connector, headers=self.headers
+            )
         return self._session
 
     async def _answers(self) -> bool:

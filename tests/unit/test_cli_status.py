@@ -19,6 +19,7 @@ from aiohttp import web
 from keelman import cli
 from keelman.client import Client
 from tests.api.test_client import Log, answering, broken_off, frame, free_port, worker_of
+from tests.unit.given_credentials import secret
 
 TASK_ID = "21b23589-5d2d-4731-b5c9-a97e9832d021"
 OTHER_ID = "bbb23589-5d2d-4731-b5c9-a97e9832d021"
@@ -112,6 +113,65 @@ async def test_a_refusal_is_1_in_one_line(keelman: Keelman) -> None:
     async with worker_of(POST_tasks=answering(REFUSED, 400)) as address:
         ended = await keelman("run", "img", KEELMAN_ADDR=address)
     assert (ended.status, one_line(ended)) == (1, "Task.Image: is missing")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (401, "unauthorized", "set KEELMAN_TOKEN_FILE, or KEELMAN_TLS_CERT and KEELMAN_TLS_KEY"),
+        (403, "forbidden_client", "with --allow-client"),
+    ],
+)
+@pytest.mark.parametrize("words", ["ps", "run img", "stop web", "logs web", "events"])
+async def test_who_is_not_let_in_is_told_what_to_do(
+    words: str, status: int, code: str, advice: str, keelman: Keelman
+) -> None:
+    refused = answering({"HTTPStatusCode": status, "Message": "no", "Code": code}, status)
+    asked = {"GET_tasks": refused, "POST_tasks": refused, "GET_events": refused}
+    async with worker_of(**asked) as address:
+        ended = await keelman(*words.split(), KEELMAN_ADDR=address)
+    assert ended.status == 1
+    assert one_line(ended).startswith("no; ")
+    assert advice in one_line(ended)
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "mode", "complaint"),
+    [
+        ("ps --token-file {}", "", 0o600, "one line"),
+        ("ps --token-file {}", "secret-0123456789abcdef", 0o644, "chmod 600"),
+        ("ps --token-file {}x", "", 0o600, "No such file"),
+        ("ps --tls-cert {}", "", 0o600, "go together"),
+        ("ps --addr https://127.0.0.1:1 --tls-ca {}", "x", 0o600, "no certificate"),
+        ("ps --addr https://127.0.0.1:1 --tls-cert {} --tls-key {}", "x", 0o600, "PEM"),
+        ("ps --addr 192.0.2.1:5556 --token-file {}", "0123456789abcdef", 0o600, "https only"),
+    ],
+)
+async def test_credentials_that_will_not_do_are_wrong_usage(
+    words: str, text: str, mode: int, complaint: str, tmp_path: Path, keelman: Keelman
+) -> None:
+    file = secret(tmp_path / "file", text)
+    file.chmod(mode)
+    ended = await keelman(*words.format(file, file).split())
+    assert ended.status == 2
+    assert complaint.lower() in one_line(ended).lower()
+    assert "0123456789abcdef" not in ended.err
+
+
+async def test_a_token_is_shown_in_the_header_and_nowhere_else(
+    tmp_path: Path, keelman: Keelman
+) -> None:
+    seen: list[tuple[str | None, str]] = []
+
+    async def tasks(request: web.Request) -> web.Response:
+        seen.append((request.headers.get("Authorization"), request.path_qs))
+        return web.json_response([])
+
+    file = secret(tmp_path / "token", "manager-1 0123456789abcdef\n")
+    async with worker_of(GET_tasks=tasks) as address:
+        await keelman("ps", KEELMAN_ADDR=address)
+        await keelman("ps", KEELMAN_ADDR=address, KEELMAN_TOKEN_FILE=str(file))
+    assert seen == [(None, "/tasks"), ("Bearer 0123456789abcdef", "/tasks")]
 
 
 @pytest.mark.parametrize("word", ["nobody", TASK_ID], ids=["a name", "an ID"])
@@ -238,7 +298,7 @@ async def test_logs_are_passed_through_byte_by_byte(keelman: Keelman) -> None:
 
 
 async def test_events_are_objects_a_line(keelman: Keelman, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.follow, "Client", partial(Client, retry_seconds=0))
+    monkeypatch.setattr(cli.asking, "Client", partial(Client, retry_seconds=0))
     log = Log(frame(1) + frame(2), 410)
     async with worker_of(GET_events=log.serve) as address:
         ended = await keelman("events", "--json", "--since", "log:0", KEELMAN_ADDR=address)

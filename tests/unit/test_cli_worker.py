@@ -11,7 +11,7 @@ from cyclopts import CycloptsError
 from keelman.cli import app
 from keelman.cli.places import usual_data_dir
 from keelman.cli.worker import Given, docker_config, options, steady_clock
-from keelman.worker import WorkerOptions
+from keelman.worker import Credentials, WorkerOptions
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,7 @@ def told(*words: str) -> WorkerOptions:
     return options(bound.arguments.get("given", Given()))
 
 
+DOOR = 'tls-cert = "c"\ntls-key = "k"\ntls-ca = "ca"\nallow-client = ["a", "b"]\ntoken-file = "t"\n'
 FILE = 'host = "file"\nport = 3\ndata-dir = "/file"\nkeep_ended_tasks = 30\nallow-mount = ["/a"]\n'
 
 
@@ -46,6 +47,18 @@ def test_an_option_wins_over_the_environment_over_the_file(
     assert (given.host, given.port, given.keep_ended_tasks) == ("option", 2, 30)
     assert given.keep_ended_hours == 24
     assert (given.data_dir, given.allow_mount) == (Path("/file"), ("/a",))
+
+
+def test_who_may_speak_may_stand_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text(f"[worker]\n{DOOR}")
+    assert told("--config", str(path), "--token-file", "mine").credentials == Credentials(
+        tls_cert=Path("c"),
+        tls_key=Path("k"),
+        tls_ca=Path("ca"),
+        allow_client=("a", "b"),
+        token_file=Path("mine"),
+    )
 
 
 def test_the_file_may_be_named_by_the_environment(
@@ -68,6 +81,11 @@ def test_a_file_that_was_not_named_is_not_read(tmp_path: Path) -> None:
         ("NAME", "w1", "name", "w1"),
         ("DATA_DIR", "/d", "data_dir", Path("/d")),
         ("ALLOW_MOUNT", "/a:/b", "allow_mount", ("/a", "/b")),
+        ("TLS_CERT", "c.pem", "credentials", Credentials(tls_cert=Path("c.pem"))),
+        ("TLS_KEY", "c.key", "credentials", Credentials(tls_key=Path("c.key"))),
+        ("TLS_CA", "ca.pem", "credentials", Credentials(tls_ca=Path("ca.pem"))),
+        ("ALLOW_CLIENT", "a b", "credentials", Credentials(allow_client=("a", "b"))),
+        ("TOKEN_FILE", "t", "credentials", Credentials(token_file=Path("t"))),
         ("START_SLOTS", "3", "start_slots", 3),
         ("KEEP_ENDED_HOURS", "0.5", "keep_ended_hours", 0.5),
         ("KEEP_ENDED_TASKS", "0", "keep_ended_tasks", 0),

@@ -71,7 +71,9 @@ def test_an_operation_is_what_its_route_says(route: Route[Any]) -> None:
     told = {(one["in"], one["name"]) for one in operation["parameters"]}
     in_path = {("path", "taskID")} if "{taskID}" in route.path else set()
     assert told == in_path | {(one.place, one.name) for one in route.parameters or ()}
-    assert set(operation["responses"]) == {str(status) for status in route.statuses} | {"default"}
+    statuses = route.statuses | (set() if route.open else {401, 403})
+    assert set(operation["responses"]) == {str(status) for status in statuses} | {"default"}
+    assert operation.get("security") == ([] if route.open else None)
     assert ("requestBody" in operation) == (route.sent is not None)
 
 
@@ -89,10 +91,21 @@ def test_an_error_comes_with_its_codes_and_no_others() -> None:
         refusals=(errors.Stopping, errors.UnknownTask, errors.TaskEnded),
     )
     answers = openapi.document([route])["paths"]["/x"]["get"]["responses"]
-    assert list(answers) == ["204", "404", "409", "default"]
+    assert list(answers) == ["204", "401", "403", "404", "409", "default"]
     _, codes = answers["409"]["content"]["application/json"]["schema"]["allOf"]
     assert codes["properties"]["Code"]["enum"] == ["stopping", "task_ended"]
     assert "content" not in answers["204"]
+
+
+def test_who_asks_is_shown_by_a_token_or_a_certificate() -> None:
+    """Or by nothing, where the operator named nobody; `/livez` alone is open to all."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert {name: scheme["type"] for name, scheme in schemes.items()} == {
+        "token": "http",
+        "certificate": "mutualTLS",
+    }
+    assert DOCUMENT["security"] == [{"token": []}, {"certificate": []}, {}]
+    assert [route.path for route in ROUTES if route.open] == ["/livez"]
 
 
 def test_a_parameter_that_may_be_repeated_is_a_list() -> None:

@@ -25,7 +25,14 @@ from keelman.cli import (
     why,
 )
 from keelman.cli.config import SOURCES, from_file
-from keelman.cli.failures import EXIT_STATUSES, INTERRUPTED, USAGE, complain, exit_status
+from keelman.cli.failures import (
+    EXIT_STATUSES,
+    INTERRUPTED,
+    USAGE,
+    advised,
+    complain,
+    exit_status,
+)
 from keelman.errors import KeelmanError
 
 app = App(
@@ -97,7 +104,7 @@ def status(words: list[str]) -> int:
     except CycloptsError as error:
         return complain(str(error), USAGE)
     except KeelmanError as error:
-        return complain(error.message, exit_status(error))
+        return complain(advised(error), exit_status(error))
     except BrokenPipeError:
         return _reader_left()
     except OSError as error:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 from cyclopts import Parameter
 from cyclopts.completion import CompletionContext
 
+from keelman import tls
+from keelman.access import own_token
 from keelman.cli import show
 from keelman.cli.failures import NoSuchTask, Usage
 from keelman.client import Client
+from keelman.errors import CannotStart
 from keelman.wire import TaskReport
 
-DEFAULT_ADDRESS = "http://127.0.0.1:5556"
 SUGGESTED_SECONDS = 2.0  # longer nobody waits for a word to be completed
 
 
@@ -24,14 +28,61 @@ def flag(words: str, *names: str) -> Parameter:
     return Parameter(name=names or None, help=words, negative=(), show_default=False)
 
 
-async def _tasks(address: str) -> list[TaskReport]:
-    async with asyncio.timeout(SUGGESTED_SECONDS), Client(address) as client:
+def _option(name: str, words: str) -> Parameter:
+    return Parameter(name=f"--{name}", env_var=variable(name), help=words)
+
+
+def variable(option: str) -> str:
+    """The environment's name of an option."""
+    return "KEELMAN_" + option.replace("-", "_").upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where the worker is, and what shows it who asks. A token is in a file, never on a line."""
+
+    addr: Annotated[str, _option("addr", "The worker to ask.")] = "http://127.0.0.1:5556"
+    token_file: Annotated[Path | None, _option("token-file", "The file with your token.")] = None
+    tls_ca: Annotated[
+        Path | None, _option("tls-ca", "The CA that the worker's certificate is of.")
+    ] = None
+    tls_cert: Annotated[Path | None, _option("tls-cert", "Your certificate.")] = None
+    tls_key: Annotated[Path | None, _option("tls-key", "Its private key.")] = None
+
+    def client(self) -> Client:
+        """A client of that worker. Raises: Usage, BadAddress."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise Usage("--tls-cert and --tls-key go together")
+        try:
+            token = _token(self.token_file) if self.token_file else None
+            https = self.addr.startswith("https:")
+            context = tls.caller(self.tls_ca, self.tls_cert, self.tls_key) if https else None
+        except CannotStart as error:
+            raise Usage(error.message) from error
+        return Client(self.addr, token=token, tls=context)
+
+
+DEFAULT_ADDRESS = Where()
+
+
+def _token(path: Path) -> str:
+    text = tls.read_secret(path).decode("utf-8", "replace")
+    try:
+        return own_token(text)
+    except CannotStart as error:
+        raise CannotStart(f"{path}: {error.message}") from error
+
+
+async def _tasks(where: Where) -> list[TaskReport]:
+    async with asyncio.timeout(SUGGESTED_SECONDS), where.client() as client:
         return await client.tasks()
 
 
 def suggested(context: CompletionContext) -> dict[str, str]:
     """What the shell may offer for a task: its Name or the start of its ID, with its state."""
-    tasks = asyncio.run(_tasks(context["--addr"].value))
+    options = {field.name: f"--{field.name.replace('_', '-')}" for field in fields(Where)}
+    given = {name: context[option].value for name, option in options.items()}
+    tasks = asyncio.run(_tasks(Where(**given)))
     length = show.short_length(task.id for task in tasks)
     return {
         show.clean(task.name) or task.id[:length]: f"{task.state.name} {show.clean(task.image)}"
@@ -39,10 +90,7 @@ def suggested(context: CompletionContext) -> dict[str, str]:
     }
 
 
-Address = Annotated[
-    str,
-    Parameter(name="--addr", env_var="KEELMAN_ADDR", help="The worker to ask."),
-]
+Address = Annotated[Where, Parameter(name="*")]
 Json = Annotated[bool, flag("JSON, for programs.", "--json")]
 TaskWord = Annotated[
     str,

@@ -7,7 +7,6 @@ import sys
 from keelman.cli import docker_line, show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, task_id
 from keelman.cli.failures import complain
-from keelman.client import Client
 
 
 async def export(task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
@@ -15,7 +14,7 @@ async def export(task: TaskWord, /, *, json: Json = False, addr: Address = DEFAU
 
     What Docker has no option for is told on stderr.
     """
-    async with Client(addr) as client:
+    async with addr.client() as client:
         report = await client.task(await task_id(client, task))
     for words in docker_line.left_out(report):
         complain(f"left out: {words}", 0)

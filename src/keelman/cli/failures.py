@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from keelman.client import BadAddress, ClientError, Unreachable
+from keelman.client import BadAddress, ClientError, NotTrusted, Unreachable
 from keelman.errors import KeelmanError
 
 FAILED, USAGE, NO_SUCH_TASK, UNREACHABLE, FOUND, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -38,6 +38,26 @@ def exit_status(error: KeelmanError | OSError) -> int:
             return UNREACHABLE
         case _:
             return FAILED
+
+
+def advised(error: KeelmanError) -> str:
+    """The words of an error, with what is to be done where one who asks is not let in."""
+    return f"{error.message}; {advice}" if (advice := _advice(error)) else error.message
+
+
+def _advice(error: KeelmanError) -> str:
+    match error:
+        case ClientError(code="unauthorized"):
+            return "set KEELMAN_TOKEN_FILE, or KEELMAN_TLS_CERT and KEELMAN_TLS_KEY"
+        case ClientError(code="forbidden_client"):
+            return "its operator names those who may with --allow-client"
+        case NotTrusted():
+            return (
+                "see that KEELMAN_ADDR is right and KEELMAN_TLS_CA names the worker's CA,"
+                " and that KEELMAN_TLS_CERT is of the CA that the worker trusts, and not expired"
+            )
+        case _:
+            return ""
 
 
 def complain(words: str, status: int) -> int:

@@ -15,7 +15,6 @@ from cyclopts.validators import Number
 from keelman.cli import show, values
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, flag, task_id
 from keelman.cli.failures import Usage
-from keelman.client import Client
 
 _Follow = Annotated[bool, flag("Go on until the task has ended.", "--follow", "-f")]
 _Tail = Annotated[
@@ -41,7 +40,7 @@ async def logs(
 ) -> None:
     """Show what a task wrote. With --json a line of it in each object."""
     begin = values.moment(since, datetime.now(UTC)) if since else None
-    async with Client(addr) as client:
+    async with addr.client() as client:
         found = await task_id(client, task)
         lines = show.LogLines(found) if json else None
         pieces = client.logs(
@@ -61,7 +60,7 @@ async def events(
     if since and not re.fullmatch(r"[\w:.-]+", since):
         raise Usage(f"--since: {since!r} is not the id of an event")
     console = show.console()
-    async with Client(addr) as client, aclosing(client.events(since or "")) as stream:
+    async with addr.client() as client, aclosing(client.events(since or "")) as stream:
         async for event_id, move in stream:
             if json:
                 text = {"EventID": event_id, **msgspec.to_builtins(move)}

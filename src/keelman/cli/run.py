@@ -58,7 +58,7 @@ async def run(
     Options of `run` stand before IMAGE, and win over what the file says.
     """
     event = _event(file, task_fields(wanted, image, command, os.environ))
-    async with Client(addr) as client:
+    async with addr.client() as client:
         if dry_run:
             return _told(await client.dry_run(event))
         report = await client.send(event)

@@ -7,7 +7,6 @@ from rich.table import Table
 
 from keelman.cli import show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json
-from keelman.client import Client
 from keelman.machine import Resources, Stats
 
 _KB = 1024
@@ -16,7 +15,7 @@ _SIGNS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 async def stats(*, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
     """Show the worker's machine: what it has, what is in use, what its live tasks asked for."""
-    async with Client(addr) as client:
+    async with addr.client() as client:
         told = await client.stats()
     if json:
         show.json(msgspec.to_builtins(told))

@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, TaskWord, flag, task_id
-from keelman.cli.failures import Usage, complain, exit_status
+from keelman.cli.failures import Usage, advised, complain, exit_status
 from keelman.cli.run import ended
 from keelman.client import Client
 from keelman.errors import KeelmanError
@@ -20,12 +20,12 @@ async def stop(*tasks: TaskWord, wait: _Wait = False, addr: Address = DEFAULT_AD
         raise Usage("name the tasks to stop: keelman stop ID...")
     status = 0
     accepted = []
-    async with Client(addr) as client:
+    async with addr.client() as client:
         for word in tasks:
             try:
                 accepted.append(await _stop(client, word))
             except KeelmanError as error:
-                status = complain(error.message, exit_status(error))
+                status = complain(advised(error), exit_status(error))
         for stopping in accepted if wait else ():
             await ended(client, stopping)
     return status

@@ -7,14 +7,13 @@ from typing import Annotated
 
 from keelman.cli import page, show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, flag, task_id
-from keelman.client import Client
 
 _All = Annotated[bool, flag("Those that have ended, too.", "--all", "-a")]
 
 
 async def ps(*, every: _All = False, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
     """List the tasks that have not ended."""
-    async with Client(addr) as client:
+    async with addr.client() as client:
         tasks = [task for task in await client.tasks() if every or not task.state.ended]
     if json:
         show.json([show.plain(task) for task in tasks])
@@ -26,7 +25,7 @@ async def inspect(
     task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS
 ) -> None:
     """Show one task: what was asked for, what became of it, its history, how to get in."""
-    async with Client(addr) as client:
+    async with addr.client() as client:
         found = await task_id(client, task)
         report = await client.task(found)
         moves = [] if json else await client.transitions(found)

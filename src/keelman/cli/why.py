@@ -11,14 +11,13 @@ from rich.text import Text
 
 from keelman.cli import show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, task_id
-from keelman.client import Client
 from keelman.explanation import Explanation
 from keelman.words import about
 
 
 async def why(task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
     """Tell why a task is where it is: what it waits for, and what comes next."""
-    async with Client(addr) as client:
+    async with addr.client() as client:
         told = await client.why(await task_id(client, task))
     if json:
         show.json(told)

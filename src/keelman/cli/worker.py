@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from keelman.cli.places import usual_data_dir
-from keelman.worker import WorkerOptions, serve
+from keelman.worker import Credentials, WorkerOptions, serve
 
 PER_CORE = 2
 
@@ -40,6 +40,20 @@ class Given:
     data_dir: Annotated[
         Path | None,
         _option("Its memory. Usually /var/lib/keelman, or ~/.local/share/keelman if not root."),
+    ] = None
+    tls_cert: Annotated[
+        Path | None, _option("Its certificate, in PEM: it speaks TLS, and nothing else.")
+    ] = None
+    tls_key: Annotated[Path | None, _option("The certificate's private key.")] = None
+    tls_ca: Annotated[
+        Path | None, _option("The CA that the certificates of clients must be of.")
+    ] = None
+    allow_client: Annotated[
+        list[str] | None,
+        _option("A name in a client's certificate that is let in. Repeatable."),
+    ] = None
+    token_file: Annotated[
+        Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
     ] = None
     allow_mount: Annotated[
         list[Path] | None, _option("A host path below which tasks may mount. Repeatable.")
@@ -99,6 +113,7 @@ def options(given: Given) -> WorkerOptions:
         port=given.port,
         name=given.name or socket.gethostname(),
         data_dir=(given.data_dir or usual_data_dir()).expanduser().absolute(),
+        credentials=credentials(given),
         allow_mount=tuple(mounts),
         start_slots=given.start_slots or PER_CORE * len(os.sched_getaffinity(0)),
         keep_ended_hours=given.keep_ended_hours,
@@ -107,6 +122,17 @@ def options(given: Given) -> WorkerOptions:
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),
         docker_config=docker_config(given.docker_config or Path("~/.docker")),
+    )
+
+
+def credentials(given: Given) -> Credentials:
+    """Whom the worker is to let in, and how it shows that it is the worker."""
+    return Credentials(
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+        tls_ca=given.tls_ca,
+        allow_client=tuple(given.allow_client or ()),
+        token_file=given.token_file,
     )
 
 

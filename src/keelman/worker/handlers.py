@@ -219,7 +219,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         (Answer(200, "figures, in Prometheus' text format", media="text/plain"),),
         refusals=(errors.BadField,),
     ),
-    Route("GET", "/livez", livez, (WELL,), parameters=None),
+    Route("GET", "/livez", livez, (WELL,), parameters=None, open=True),
     Route(
         "GET",
         "/readyz",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import ParamSpec
 
@@ -71,6 +71,7 @@ class Metrics:
         self._count_engine()
         self._count_store()
         self._count_http()
+        self._tell_certificates()
 
     def _count_tasks(self) -> None:
         self._wishes = self._counter("wishes", "Wishes that were accepted.", "wants")
@@ -99,6 +100,12 @@ class Metrics:
         self._answer_seconds = self._histogram("http_request", words, USUAL_BUCKETS, *labels[:2])
         self._listeners = Gauge(
             "keelman_event_listeners", "Clients that follow the events.", registry=self.registry
+        )
+
+    def _tell_certificates(self) -> None:
+        words = "When a certificate of the worker's door expires, in seconds since the epoch."
+        self._expires = Gauge(
+            "keelman_certificate_expires_seconds", words, ["which"], registry=self.registry
         )
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
@@ -162,6 +169,12 @@ class Metrics:
     def listening(self, more: int) -> None:
         """So many clients more, or less, follow the events."""
         self._listeners.inc(more)
+
+    @harmless
+    def expiring(self, when: Mapping[str, float]) -> None:
+        """When which certificate expires, as they were just read."""
+        for which, at in when.items():
+            self._expires.labels(which).set(at)
 
     # -- HTTP ------------------------------------------------------------------------------------
 

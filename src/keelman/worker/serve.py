@@ -31,6 +31,7 @@ from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
 from keelman.worker import own_log
+from keelman.worker.door import Credentials, Door
 from keelman.worker.handlers import ROUTES
 from keelman.worker.metrics import Metrics
 from keelman.worker.recorder import FlightFile
@@ -53,6 +54,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     docker_host: str | None = None
     docker_certs: Path | None = None
     docker_config: Path | None = None
+    credentials: Credentials = Credentials()
     allow_mount: tuple[str, ...] = ()
     start_slots: int = 4
     keep_ended_hours: float = 24.0
@@ -82,6 +84,7 @@ async def serve(
     tls = engine_tls(options.docker_certs) if options.docker_certs else None
     async with AsyncExitStack() as undo:
         metrics = Metrics(clock)
+        door = Door(options.credentials, clock, metrics.expiring)
         store = Store(options.data_dir, new_id, metrics.committed)
         undo.callback(store.close)
         if store.set_aside is not None:
@@ -103,8 +106,10 @@ async def serve(
             recorder=recorder,
         )
         await _own(worker.db, options.name)
-        api = Api(options.host, options.port, worker, ROUTES, metrics.measure)
+        api = Api(options.host, options.port, worker, ROUTES, measure=metrics.measure, door=door)
         api.bind()
+        door.check(on_loopback=api.on_loopback)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
         await _run(worker, api, options)
 
 
@@ -160,9 +165,7 @@ async def _answer_until(
         async with asyncio.timeout(FIRST_CONTACT_SECONDS):
             await watch.contacted.wait()
     await api.start()
-    log.info("listening", address=f"http://{api.address}:{api.port}", engine=worker.engine_trouble)
-    if not api.on_loopback:
-        log.warning("whoever reaches this address can start containers as root")
+    log.info("listening", address=api.url, engine=worker.engine_trouble)
     try:
         await told_to_stop.wait()
         log.info("stopping; containers go on running")

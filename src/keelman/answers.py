@@ -1,0 +1,141 @@
+"""What a worker's answers come to for a client: what they hold, and what is wrong where they fail.
+
+Errors of HTTP and of the network become ours here, once, where they enter, by their status or their
+type. Nothing is asked and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from keelman.errors import KeelmanError
+from keelman.wire import ErrorReport
+
+_Answer = TypeVar("_Answer")
+_SSL_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
+
+# A server that does not like a certificate ends the connection, and so does one that restarts.
+_HUNG_UP = (
+    "hung up without an answer: it does so when it is restarted, and when it does not take the"
+    " client's certificate (of a CA that it does not trust, or expired)"
+)
+
+
+class ClientError(KeelmanError):
+    """The worker's refusal: its HTTP status, its code and its words."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Unreachable(KeelmanError):
+    """No answer from the address, or the answer broke off."""
+
+    code, retriable = "unreachable", True
+
+
+class NotTrusted(KeelmanError):
+    """One of the two does not take the other's certificate, or does not speak TLS at all."""
+
+    code = "not_trusted"
+
+
+class BadAddress(KeelmanError):
+    """What was given is no address of a worker."""
+
+    code = "bad_address"
+
+
+def url(address: str) -> URL:
+    """An address as a URL. Raises: BadAddress."""
+    wrong = BadAddress(f"{address!r} is no address such as http://127.0.0.1:5556")
+    try:
+        found = URL(address if "://" in address else f"http://{address}")
+    except ValueError as error:
+        raise wrong from error
+    if found.scheme not in ("http", "https") or not found.host or not found.port:
+        raise wrong
+    return found
+
+
+def keeps_secrets(address: URL) -> bool:
+    """Whether what is sent there is read by nobody on the way."""
+    if address.scheme == "https" or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def decoded(text: bytes, kind: type[_Answer]) -> _Answer:
+    """An answer's body. Raises: ClientError."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        words = f"the worker's answer is not understood: {error}"
+        raise ClientError(HTTPStatus.BAD_GATEWAY, "not_understood", words) from error
+
+
+def refusal(status: int, text: bytes) -> ClientError:
+    """What an answer of this status says."""
+    try:
+        told = msgspec.json.decode(text, type=ErrorReport)
+    except msgspec.DecodeError:
+        words = text[:200].decode("utf-8", "replace").strip() or "no further words"
+        return ClientError(status, "http_error", f"HTTP status {status}: {words}")
+    return ClientError(status, told.code, told.message)
+
+
+@contextmanager
+def translated(address: URL) -> Iterator[None]:
+    """aiohttp's errors as ours, once, where they enter."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unreachable(f"no worker answers at {address}: timed out") from error
+    except aiohttp.ClientError as error:
+        raise _ours(address, error) from error
+
+
+def _ours(address: URL, error: aiohttp.ClientError) -> KeelmanError:
+    secret = address.scheme == "https"
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            words = getattr(error.certificate_error, "verify_message", "") or "a wrong one"
+            return NotTrusted(f"the certificate of the worker at {address} is not trusted: {words}")
+        case _ if (why := _tls_trouble(error)) is not None:
+            return NotTrusted(f"the worker at {address} and TLS do not come together: {why}")
+        case aiohttp.ClientConnectorError() if error.os_error.errno:
+            number = error.os_error.errno
+            why = os.strerror(number) if number > 0 else str(error.os_error)
+            return Unreachable(f"no worker answers at {address}: {why}")
+        case aiohttp.ClientConnectorError() | aiohttp.ServerDisconnectedError() if secret:
+            return Unreachable(f"the worker at {address} {_HUNG_UP}")
+        case aiohttp.ClientConnectorError():
+            return Unreachable(f"no worker answers at {address}: {error.os_error}")
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
+            return Unreachable(f"the worker at {address} went away in the middle of an answer")
+        case _:
+            return Unreachable(f"the connection to {address} broke off: {error}")
+
+
+def _tls_trouble(error: BaseException | None) -> str | None:
+    """What TLS has against it, if it is that: an error of TLS may be the cause of another one."""
+    while error is not None:
+        if isinstance(error, _SSL_ERRORS):
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+            return str(reason or "no TLS").replace("_", " ").lower()
+        error = error.__cause__ or error.__context__
+    return None
