@@ -13,7 +13,6 @@ import pytest
 import structlog
 from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.typing import EventDict
 
 from keelman import tls
@@ -50,6 +49,28 @@ def verdict(door: Door, token: str) -> Verdict:
     head = {"Authorization": f"Bearer {token}"}
     request = make_mocked_request("GET", "/tasks", headers=head, transport=asyncio.Transport())
     return door.judge(request)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "caller"),
+    [
+        (None, "nobody"),
+        ({}, "nobody"),
+        ({"subject": ((("commonName", "m"),),)}, "tls:"),
+        ({"subjectAltName": (("DNS", "m"), ("IP Address", "127.0.0.1"))}, "tls:m"),
+        ({"subjectAltName": (("email", "m"), ("URI", "m"), ("DirName", "m"))}, "tls:"),
+        ({"subjectAltName": (("IP Address", "m"), ("DNS", "x"))}, "tls:x"),
+    ],
+)
+def test_the_name_of_a_certificate_is_its_dns_name_and_nothing_else(
+    folder: Folder, certificate: dict[str, object] | None, caller: str
+) -> None:
+    """Of what TLS has verified, in the form in which Python tells it."""
+    door = opened(served_by(folder, tls_ca=folder.ca, allow_client=("m",)))
+    transport = asyncio.Transport({"peercert": certificate})
+    verdict = door.judge(make_mocked_request("GET", "/tasks", transport=transport))
+    assert verdict.caller == caller
+    assert (verdict.refusal is None) == (caller == "tls:m")
 
 
 # -- what belongs together -----------------------------------------------------------------------
@@ -111,16 +132,12 @@ def test_its_group_may_read_a_secret(tmp_path: Path, mode: int) -> None:
     assert verdict(opened(Credentials(token_file=tokens)), OLD) == Verdict("token:a")
 
 
-def locked_key() -> str:
-    return (
-        ec.generate_private_key(ec.SECP256R1())
-        .private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-        .decode()
-    )
+def _locked(key: Path) -> None:
+    """The same key, under a password."""
+    private = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    form = serialization.PrivateFormat.PKCS8
+    lock = serialization.BestAvailableEncryption(b"secret")
+    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, form, lock))
 
 
 def _replaced_by_a_folder(path: Path) -> None:
@@ -142,7 +159,7 @@ BREAK: dict[str, Callable[[Folder], object]] = {
     "another's key": lambda folder: folder.key("node-1").write_bytes(
         folder.issue("node-2")[1].read_bytes()
     ),
-    "a key with a password": lambda folder: folder.key("node-1").write_text(locked_key()),
+    "a key with a password": lambda folder: _locked(folder.key("node-1")),
     "expired": lambda folder: folder.issue("node-1", now=NOW - timedelta(days=9), days=8),
     "not yet valid": lambda folder: folder.issue("node-1", now=NOW + timedelta(days=1)),
     "expired CA": lambda folder: folder.ca.write_bytes(a_ca(days=-1).cert),
