@@ -6,6 +6,7 @@ type. Nothing is asked and nothing is sent.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import ssl
@@ -22,6 +23,7 @@ from keelman.errors import KeelmanError
 from keelman.wire import ErrorReport
 
 _Answer = TypeVar("_Answer")
+_CLOSED = (errno.ECONNRESET, errno.EPIPE)
 _SSL_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 
 # A server that does not like a certificate ends the connection, and so does one that restarts.
@@ -110,25 +112,29 @@ def translated(address: URL) -> Iterator[None]:
 
 
 def _ours(address: URL, error: aiohttp.ClientError) -> KeelmanError:
-    secret = address.scheme == "https"
     match error:
         case aiohttp.ClientConnectorCertificateError():
             words = getattr(error.certificate_error, "verify_message", "") or "a wrong one"
             return NotTrusted(f"the certificate of the worker at {address} is not trusted: {words}")
         case _ if (why := _tls_trouble(error)) is not None:
             return NotTrusted(f"the worker at {address} and TLS do not come together: {why}")
-        case aiohttp.ClientConnectorError() if error.os_error.errno:
-            number = error.os_error.errno
-            why = os.strerror(number) if number > 0 else str(error.os_error)
-            return Unreachable(f"no worker answers at {address}: {why}")
-        case aiohttp.ClientConnectorError() | aiohttp.ServerDisconnectedError() if secret:
+        case aiohttp.ClientConnectionError() if address.scheme == "https" and _hung_up(error):
             return Unreachable(f"the worker at {address} {_HUNG_UP}")
         case aiohttp.ClientConnectorError():
-            return Unreachable(f"no worker answers at {address}: {error.os_error}")
+            number = error.os_error.errno or 0
+            why = os.strerror(number) if number > 0 else str(error.os_error)
+            return Unreachable(f"no worker answers at {address}: {why}")
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
             return Unreachable(f"the worker at {address} went away in the middle of an answer")
         case _:
             return Unreachable(f"the connection to {address} broke off: {error}")
+
+
+def _hung_up(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether the other end closed the connection, with or without what it was sent unread."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    closed = ConnectionResetError | BrokenPipeError | aiohttp.ServerDisconnectedError
+    return isinstance(cause, closed) or getattr(cause, "errno", None) in _CLOSED
 
 
 def _tls_trouble(error: BaseException | None) -> str | None:
