@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "contextlib": {"AbstractAsyncContextManager"},
     "datetime": {"UTC", "datetime"},
     "enum": None,
+    "fnmatch": {"fnmatchcase"},
     "hashlib": {"blake2b", "sha256"},
     "hmac": {"compare_digest"},
     "ipaddress": {"ip_address"},

@@ -16,8 +16,10 @@ import pytest
 from cyclopts import App
 
 from keelman import Client, answers, errors, listing
+from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.failures import EXIT_STATUSES
+from keelman.description import EngineReport, WorkerReport
 from keelman.errors import KeelmanError
 from keelman.explanation import Asked, Block, Blocker, Explanation
 from keelman.routes import Parameter
@@ -147,6 +149,7 @@ def test_every_field_of_a_task_is_documented_once() -> None:
         ("### Mount", Mount),
         ("## Try it without running it", DryRunReport),
         ("## Why it is where it is", Explanation),
+        ("## See the worker", WorkerReport),
         ("## Transition", TransitionReport),
     ],
 )
@@ -177,6 +180,15 @@ def test_the_fields_of_a_host_port_are_named() -> None:
         row for row in tables("docs/api.md", "### What became of it")[0] if "`HostPorts`" in row
     ]
     assert wire_names(HostPort) <= set(names([row], column=1))
+
+
+def test_what_a_worker_tells_of_its_engine_and_allows_is_named() -> None:
+    """In the rows of those."""
+    rows = {
+        names([row])[0]: names([row], 1) for row in tables("docs/api.md", "## See the worker")[0]
+    }
+    assert wire_names(EngineReport) <= set(rows["Engine"])
+    assert wire_names(Allowed) <= set(rows["Allowed"])
 
 
 def error_classes() -> Iterator[type[KeelmanError]]:
@@ -280,6 +292,15 @@ def test_the_toml_of_the_docs_is_read() -> None:
         body for kind, body in FENCE.findall(text_of("docs/operations.md")) if kind == "toml"
     ]
     assert {f"--{key}" for key in tomllib.loads(block)["worker"]} <= worker_options().keys()
+
+
+def test_what_each_option_allows_is_told() -> None:
+    """With what that means."""
+    rows = tables("docs/operations.md", "## What tasks may ask for")[0]
+    real = {option for option in worker_options() if option.startswith("--allow-")}
+    real.remove("--allow-client")  # that is who may ask
+    same([names([row])[0].split()[0] for row in rows], real)
+    assert all(row[2] for row in rows)
 
 
 def commands_of(group: App) -> list[str]:

@@ -29,6 +29,7 @@ from keelman.answers import (
     translated,
     url,
 )
+from keelman.description import WorkerReport
 from keelman.explanation import Explanation
 from keelman.frames import Frames
 from keelman.machine import Stats
@@ -153,6 +154,11 @@ class Client:
         """The worker's machine, and what its live tasks asked of it."""
         async with self._call("GET", "stats") as response:
             return decoded(await response.read(), Stats)
+
+    async def worker(self) -> WorkerReport:
+        """The worker itself: what tasks may ask of it, and what it has."""
+        async with self._call("GET", "worker") as response:
+            return decoded(await response.read(), WorkerReport)
 
     async def ready(self) -> bool:
         """Whether the worker can do its work: its engine and its Db are usable."""

@@ -69,7 +69,13 @@ class Unauthorized(KeelmanError):
 
 
 class Forbidden(KeelmanError):
+    """What the operator did not allow; `field` is where it was asked for, if it was in a field."""
+
     status, code = 403, "not_allowed"
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ForbiddenClient(Forbidden):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
+from keelman.errors import EngineError, EngineRefused, NameTaken, NotAllowedHere
+from keelman.seen import Action, Create
 from keelman.task import Spec, Task
 
 BACKOFF_FIRST_SECONDS = 1.0
@@ -30,6 +32,13 @@ def restart_due(policy: str, *, succeeded: bool, failures: int) -> bool:
 def rested(task: Task, up_seconds: float) -> Task:
     """The task after it was up for so long: its failures are forgotten after 10 min."""
     return task.but(failures=0) if up_seconds >= STABLE_SECONDS else task
+
+
+def is_refusal(action: Action, error: EngineError) -> bool:
+    """Whether it is no use to try the same again at once: the attempt has failed."""
+    if isinstance(error, NotAllowedHere | NameTaken):
+        return True
+    return isinstance(action, Create) and isinstance(error, EngineRefused)
 
 
 def no_pull(spec: Spec) -> str:

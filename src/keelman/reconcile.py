@@ -13,14 +13,7 @@ import msgspec
 
 from keelman import ladder, moves, policy, recall
 from keelman.ending import Why
-from keelman.errors import (
-    EngineAway,
-    EngineBusy,
-    EngineError,
-    EngineRefused,
-    ImageNotFound,
-    NameTaken,
-)
+from keelman.errors import EngineAway, EngineBusy, EngineError, ImageNotFound
 from keelman.health import Health
 from keelman.moves import Step, is_over
 from keelman.seen import (
@@ -289,7 +282,6 @@ def failed(wish: Wish | None, task: Task, action: Action, error: EngineError, no
         return _look_again(ladder.stuck(task, error.message), now)
     if wish is not None and wish.stops:
         return Step(task=task, wake=now)
-    refused = isinstance(action, Create) and isinstance(error, EngineRefused)
-    if refused or isinstance(error, NameTaken):
+    if policy.is_refusal(action, error):
         return moves.ended_or_again(task, Reason(error.code), error.message, now)
     return moves.tried_again(task, Reason.ENGINE_ERROR, error.message, now)

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from keelman.allowed import Allowed
 from keelman.runtime.fake import FakeEngine
 from tests.api.conftest import IMAGE, Served, an_event, serving
 
@@ -149,8 +150,8 @@ async def test_only_a_mount_that_the_operator_allowed_is_taken(
     for name in ("data", "inside", "outside"):
         (tmp_path / name).mkdir()
     mount = {"Source": str(tmp_path / where), "Target": "/in", "ReadOnly": True}
-    allowed = (str(tmp_path / "inside"),)
-    async with serving(tmp_path / "data", engine, allowed_mounts=allowed) as served:
+    allowed = Allowed(mounts=(str(tmp_path / "inside"),))
+    async with serving(tmp_path / "data", engine, allowed=allowed) as served:
         answer = await served.post(an_event(Mounts=[mount]))
     if where == "inside":
         assert (answer.status, answer.json["Mounts"]) == (201, [mount])

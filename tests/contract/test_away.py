@@ -38,6 +38,7 @@ async def _read_changes(runtime: Runtime) -> None:
 
 CALLS: dict[str, Callable[[Runtime], Awaitable[object]]] = {
     "identity": lambda runtime: runtime.identity(),
+    "version": lambda runtime: runtime.version(),
     "look": lambda runtime: runtime.look(TASK),
     "rows": lambda runtime: runtime.rows(),
     "containers": lambda runtime: runtime.containers(),

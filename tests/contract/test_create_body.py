@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from keelman.runtime import guards
 from keelman.runtime.container import create_body
 from keelman.seen import Exited, Running, Signal
 from keelman.task import Empty, Mount, Spec
@@ -104,9 +105,17 @@ async def test_an_empty_spec_leaves_the_choice_to_image_and_engine(docker: Docke
     assert at(inspect, "Config.Cmd") == ["/bin/sh"]
     for path in ("NanoCpus", "Memory", "MemorySwap"):
         assert at(inspect, f"HostConfig.{path}") == 0
-    assert at(inspect, "HostConfig.PidsLimit") is None
+    assert at(inspect, "HostConfig.PidsLimit") == guards.PIDS_USUAL
     assert at(inspect, "HostConfig.NetworkMode") == "default"
     assert at(inspect, "HostConfig.PortBindings") == {}
+
+
+async def test_what_every_container_gets_arrives(docker: DockerWorld) -> None:
+    inspect = await docker.inspect(await docker.created(a_task()))
+    assert at(inspect, "HostConfig.SecurityOpt") == [guards.NO_NEW_PRIVILEGES]
+    assert at(inspect, "HostConfig.LogConfig.Type") == guards.LOG_DRIVER
+    assert at(inspect, "HostConfig.LogConfig.Config") == guards.LOG_OPTIONS
+    assert at(inspect, "HostConfig.Privileged") is False
 
 
 async def test_labels_say_whose_it_is_and_no_secret(docker: DockerWorld) -> None:

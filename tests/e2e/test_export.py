@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 OWN = ("Hostname", "Labels", "AttachStdout", "AttachStderr")  # Config that no two share
-OTHERS = ("RestartPolicy", "ConsoleSize", "LogConfig")  # of HostConfig, see below
+OTHERS = ("RestartPolicy", "ConsoleSize")  # of HostConfig, see below
 
 
 async def carried_out(*words: str, **environ: str) -> str:
@@ -139,7 +139,7 @@ async def test_the_line_makes_the_same_container(
 ) -> None:
     """In every field of an inspect but for names, and the restarter: now it is the engine."""
     (tmp_path / "a, b").mkdir()
-    await machine.start("--allow-mount", str(tmp_path))
+    await machine.start("--allow-mount", str(tmp_path), "--allow-cap", "NET_ADMIN")
     sent = filled(fields, tmp_path / "a, b", str(free_port()))
     task_id = await machine.send(Name=name, **sent)
     task = await machine.task(task_id, wait="running")

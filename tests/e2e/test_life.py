@@ -207,6 +207,47 @@ async def test_a_mount_is_refused_unless_it_is_allowed(machine: Machine, tmp_pat
     assert (await machine.task(task["ID"], wait="ended"))["State"] == COMPLETED
 
 
+async def test_what_is_not_allowed_is_refused_and_nothing_is_made_of_it(machine: Machine) -> None:
+    await machine.kill()
+    await machine.start("--allow-image", "keelman/*")
+    asked: dict[str, dict[str, Any]] = {
+        "Task.Network": {"Network": "host"},
+        "Task.CapAdd": {"CapAdd": ["NET_ADMIN"]},
+        "Task.PortBindings": {"PortBindings": {"80/tcp": "80"}},
+        "Task.Image": {"Image": "busybox:1"},
+    }
+    for field, fields in asked.items():
+        task = {"ID": os.urandom(16).hex(), "Image": IMAGE, **fields}
+        event = {"ID": os.urandom(16).hex(), "State": 2, "Task": task}
+        async with machine.session.post("/tasks", json=event) as response:
+            told = await response.json()
+        assert (response.status, told["Code"]) == (403, "not_allowed")
+        assert told["Message"].startswith(f"{field}: ")
+    assert await machine.containers() == []
+
+
+async def test_a_worker_started_again_with_less_allowed_makes_nothing_of_what_it_took(
+    machine: Machine,
+) -> None:
+    """What runs goes on."""
+    await machine.kill()
+    await machine.start("--allow-cap", "net_admin", "--allow-host-network")
+    runs = await machine.send(Command=SLEEPS, CapAdd=["NET_ADMIN"], Init=True)
+    await machine.task(runs, wait="running")
+    waits = await machine.send(Command=["false"], Network="host", RestartPolicy="on-failure:2")
+    await machine.until_task(waits, lambda task: bool(task["RestartCount"]))
+    await machine.kill()
+    await machine.start()
+    task = await machine.task(waits, wait="ended")
+    assert (task["State"], task["Reason"]) == (FAILED, "not_allowed")
+    assert "--allow-host-network" in task["Message"]
+    assert (await machine.task(runs))["State"] == RUNNING
+    async with machine.session.get("/worker") as response:
+        told = await response.json()
+    assert (told["Name"], told["Allowed"]["Capabilities"]) == (machine.name, [])
+    assert told["Engine"]["Version"]
+
+
 async def test_what_ended_long_ago_is_forgotten_but_not_run_again(machine: Machine) -> None:
     await machine.kill()
     await machine.start("--keep-ended-hours", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,9 +63,18 @@ def test_each_field_has_its_option(fields: dict[str, Any], words: str) -> None:
 
 def test_the_image_and_the_words_follow_the_options() -> None:
     task = a_task(entrypoint=("sh", "-c"), command=("exit 3",), init=True)
-    assert docker_line.script(task) == (
-        "docker run --detach \\\n  --init \\\n  --entrypoint sh \\\n  img:1 -c 'exit 3'"
-    )
+    printed = docker_line.script(task, 0).splitlines()
+    assert printed[:3] == ["docker run --detach \\", "  --init \\", "  --entrypoint sh \\"]
+    assert printed[-1] == "  img:1 -c 'exit 3'"
+
+
+@pytest.mark.parametrize(("asked", "usual", "told"), [(0, 9, ["9"]), (0, 0, []), (5, 9, ["5"])])
+def test_what_the_worker_adds_is_in_the_line(asked: int, usual: int, told: list[str]) -> None:
+    words = docker_line.words(a_task(pids_limit=asked), usual)
+    limits = [value for word, value in pairwise(words) if "pids" in word]
+    assert limits == told
+    added = "--security-opt no-new-privileges:true", "--log-opt max-size=10m --log-opt max-file=3"
+    assert all(option in " ".join(words) for option in added)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ def one_line(ended: Ended) -> str:
         ("logs", "ID"),
         ("logs --since yesterday web", "--since"),
         ("events --since a/b", "--since"),
+        ("inspect", "--worker"),
+        ("inspect --worker web", "--worker"),
         ("ps --addr http://", "is no address"),
         ("worker --port x", "--port"),
         ("verify --wait soon", "--wait"),
@@ -99,6 +101,7 @@ async def test_wrong_usage_is_2(words: str, complaint: str, keelman: Keelman) ->
     "words",
     [
         *("ps", "run img", "run --dry-run img", "stop web", "logs web", "inspect web", "events"),
+        "inspect --worker",
         *("export web", "stats", "why web"),
     ],
 )
@@ -241,6 +244,34 @@ async def test_json_is_the_workers_report(keelman: Keelman) -> None:
     assert FAILED.items() <= msgspec.json.decode(one.out).items()
 
 
+WORKER = {
+    "Name": "node-1",
+    "Version": "0.1.0",
+    "Since": "2026-01-31T08:00:00Z",
+    "Engine": {"ID": "E", "Version": "20.10", "Trouble": ""},
+    "Allowed": {
+        "Mounts": ["/srv"],
+        "Capabilities": [],
+        "Images": [],
+        "HostNetwork": True,
+        "LowPorts": False,
+    },
+    "DefaultPidsLimit": 4096,
+    "StartSlots": 4,
+    "KeepEndedSeconds": 86400.0,
+    "KeepEndedTasks": 1000,
+    "Capacity": {"Cpu": 2.0, "Memory": 2**30, "Disk": 2**40},
+}
+
+
+async def test_a_worker_is_inspected_too(keelman: Keelman) -> None:
+    async with worker_of(GET_worker=answering(WORKER | {"Newer": 1})) as address:
+        page = await keelman("inspect", "--worker", KEELMAN_ADDR=address)
+        json = await keelman("inspect", "--worker", "--json", KEELMAN_ADDR=address)
+    assert "/srv and below" in page.out
+    assert msgspec.json.decode(json.out) == WORKER
+
+
 STATS = {
     "MemStats": {"mem_total": 24684504, "mem_free": 1, "mem_available": 12342252},
     "DiskStats": {"all": 2**40, "used": 2**39, "free": 2**39, "freeInodes": 9},
@@ -275,15 +306,23 @@ async def test_stats_are_a_short_table(keelman: Keelman) -> None:
     assert msgspec.json.decode(plain.out).items() >= {**STATS, "CpuStats": ANY}.items()
 
 
+EXPORTED = [
+    *("--name web", "--init", "--security-opt no-new-privileges:true", "--pids-limit 4096"),
+    *("--log-driver json-file", "--log-opt max-size=10m", "--log-opt max-file=3"),
+]
+
+
 async def test_an_export_tells_what_it_leaves_out(keelman: Keelman) -> None:
     task = {**RUNNING, "Init": True, "Timeout": 60}
-    async with worker_of(GET_tasks=answering([task]), GET_tasks_ID=answering(task)) as address:
+    answers = {"GET_tasks_ID": answering(task), "GET_worker": answering(WORKER)}
+    async with worker_of(GET_tasks=answering([task]), **answers) as address:
         line = await keelman("export", "web", KEELMAN_ADDR=address)
         words = await keelman("export", "--json", "web", KEELMAN_ADDR=address)
-    assert line.out == "docker run --detach \\\n  --name web \\\n  --init \\\n  nginx:1\n"
+    options = "".join(f"  {option} \\\n" for option in EXPORTED)
+    assert line.out == f"docker run --detach \\\n{options}  nginx:1\n"
     assert one_line(line) == "left out: Timeout 60: Docker ends nothing by itself"
     assert msgspec.json.decode(words.out) == (
-        ["docker", "run", "--detach", "--name", "web", "--init", "nginx:1"]
+        ["docker", "run", "--detach", *" ".join(EXPORTED).split(), "nginx:1"]
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cyclopts import CycloptsError
 
+from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.places import usual_data_dir
 from keelman.cli.worker import Given, docker_config, options, steady_clock
@@ -46,7 +47,7 @@ def test_an_option_wins_over_the_environment_over_the_file(
     given = told("--host", "option", "--config", file)
     assert (given.host, given.port, given.keep_ended_tasks) == ("option", 2, 30)
     assert given.keep_ended_hours == 24
-    assert (given.data_dir, given.allow_mount) == (Path("/file"), ("/a",))
+    assert (given.data_dir, given.allowed.mounts) == (Path("/file"), ("/a",))
 
 
 def test_who_may_speak_may_stand_in_the_file(tmp_path: Path) -> None:
@@ -80,12 +81,17 @@ def test_a_file_that_was_not_named_is_not_read(tmp_path: Path) -> None:
         ("PORT", "80", "port", 80),
         ("NAME", "w1", "name", "w1"),
         ("DATA_DIR", "/d", "data_dir", Path("/d")),
-        ("ALLOW_MOUNT", "/a:/b", "allow_mount", ("/a", "/b")),
         ("TLS_CERT", "c.pem", "credentials", Credentials(tls_cert=Path("c.pem"))),
         ("TLS_KEY", "c.key", "credentials", Credentials(tls_key=Path("c.key"))),
         ("TLS_CA", "ca.pem", "credentials", Credentials(tls_ca=Path("ca.pem"))),
         ("ALLOW_CLIENT", "a b", "credentials", Credentials(allow_client=("a", "b"))),
         ("TOKEN_FILE", "t", "credentials", Credentials(token_file=Path("t"))),
+        ("ALLOW_MOUNT", "/a:/b", "allowed", Allowed(mounts=("/a", "/b"))),
+        ("ALLOW_IMAGE", "a/* b:1", "allowed", Allowed(images=("a/*", "b:1"))),
+        ("ALLOW_CAP", "cap_kill ALL", "allowed", Allowed(capabilities=("KILL", "ALL"))),
+        ("ALLOW_HOST_NETWORK", "true", "allowed", Allowed(host_network=True)),
+        ("ALLOW_LOW_PORTS", "1", "allowed", Allowed(low_ports=True)),
+        ("DEFAULT_PIDS_LIMIT", "0", "pids_usual", 0),
         ("START_SLOTS", "3", "start_slots", 3),
         ("KEEP_ENDED_HOURS", "0.5", "keep_ended_hours", 0.5),
         ("KEEP_ENDED_TASKS", "0", "keep_ended_tasks", 0),
@@ -129,12 +135,15 @@ def test_the_memory_is_in_the_users_place(
 def test_paths_are_made_whole(tmp_path: Path) -> None:
     given = told("--data-dir", "~/d", "--allow-mount", "m", "--allow-mount", "/n")
     assert given.data_dir == Path.home() / "d"
-    assert given.allow_mount == (str(tmp_path / "m"), "/n")
+    assert given.allowed.mounts == (str(tmp_path / "m"), "/n")
 
 
 @pytest.mark.parametrize(
     "words",
-    ["--port x", "--port 70000", "--start-slots 0", "--keep-ended-hours -1", "--log-format xml"],
+    [
+        *("--port x", "--port 70000", "--start-slots 0", "--keep-ended-hours -1"),
+        *("--log-format xml", "--default-pids-limit -1", "--allow-cap NET-ADMIN", "--allow-cap="),
+    ],
 )
 def test_a_wrong_option_is_refused(words: str) -> None:
     with pytest.raises(CycloptsError):

@@ -87,8 +87,30 @@ def test_a_body_has_env_as_pairs_and_nothing_that_was_not_asked_for() -> None:
     assert body["Env"] == ["KEY=s3cret=x", "EMPTY="]
     assert body["Entrypoint"] is None
     assert body["StopSignal"] is None
-    assert body["HostConfig"]["PidsLimit"] is None
     assert json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("asked", "usual", "limit"), [(0, 4096, 4096), (0, 0, None), (20, 4096, 20), (9000, 10, 9000)]
+)
+def test_a_spec_has_the_last_word_on_its_processes(asked: int, usual: int, limit: int) -> None:
+    body = create_body("w-1", TASK.but(spec=Spec(image="i", pids_limit=asked)), 1, usual)
+    assert body["HostConfig"]["PidsLimit"] == limit
+
+
+def test_every_body_forbids_new_privileges_and_bounds_the_log() -> None:
+    host = create_body("w-1", TASK, 1)["HostConfig"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["LogConfig"]["Type"] == "json-file"
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert "Privileged" not in host
+
+
+def test_what_every_container_gets_is_in_no_label() -> None:
+    """So containers of a worker that gave it not, or another limit, stay ours."""
+    bodies = [create_body("w-1", TASK, 1, usual) for usual in (0, 10)]
+    assert bodies[0]["HostConfig"] != bodies[1]["HostConfig"]
+    assert bodies[0]["Labels"] == bodies[1]["Labels"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ def mounting(*sources: Path | str) -> Spec:
 
 
 def refused(spec: Spec, allowed: tuple[str, ...]) -> str | None:
-    """The first refusal."""
-    return next(mounts.refusals(spec, allowed), None)
+    """The first refusal, in words."""
+    return next((one.message for one in mounts.refusals(spec, allowed)), None)
 
 
 @pytest.fixture

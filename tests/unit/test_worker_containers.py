@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keelman.allowed import Allowed
 from keelman.errors import (
     EngineAway,
     EngineRefused,
@@ -123,9 +124,9 @@ async def test_an_event_that_was_answered_is_answered_so_again_whatever_is_allow
     machine: Machine, tmp_path: Path
 ) -> None:
     asked = an_event(**mounting(tmp_path))
-    worker = await machine.met(allowed_mounts=(str(tmp_path),))
+    worker = await machine.met(allowed=Allowed(mounts=(str(tmp_path),)))
     answer = await worker.add_task(asked)
-    worker = await machine.met(allowed_mounts=())
+    worker = await machine.met(allowed=Allowed())
     assert await worker.add_task(asked) == answer
 
 
@@ -136,7 +137,7 @@ async def test_a_link_changed_after_it_was_allowed_is_refused_before_the_create(
     link = tmp_path / "allowed" / "link"
     link.parent.mkdir()
     link.mkdir()
-    worker = await machine.met(allowed_mounts=(str(link.parent),))
+    worker = await machine.met(allowed=Allowed(mounts=(str(link.parent),)))
     await worker.add_task(an_event(**mounting(link)))
     link.rmdir()
     link.symlink_to("/etc")

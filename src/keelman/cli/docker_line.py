@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from shlex import quote
 
+from keelman.runtime import guards
 from keelman.task import Mount
 from keelman.wire import TaskReport
 
@@ -89,16 +90,30 @@ def command(task: TaskReport) -> list[str]:
     return [task.image, *task.entrypoint[1:], *task.command]
 
 
-def words(task: TaskReport) -> list[str]:
+def worker_options(task: TaskReport, pids_usual: int) -> Options:
+    """What the worker adds to every container."""
+    yield "--security-opt", guards.NO_NEW_PRIVILEGES
+    if pids_usual and not task.pids_limit:
+        yield "--pids-limit", str(pids_usual)
+    yield "--log-driver", guards.LOG_DRIVER
+    yield from (("--log-opt", f"{key}={value}") for key, value in guards.LOG_OPTIONS.items())
+
+
+def words(task: TaskReport, pids_usual: int) -> list[str]:
     """The whole line as the words that it is made of."""
-    given = [word for option in options(task) for word in option]
+    given = [word for option in _all_options(task, pids_usual) for word in option]
     return ["docker", "run", "--detach", *given, *command(task)]
 
 
-def script(task: TaskReport) -> str:
+def script(task: TaskReport, pids_usual: int) -> str:
     """The line for a POSIX shell, an option a line."""
-    given = (" ".join(map(quoted, option)) for option in options(task))
+    given = (" ".join(map(quoted, option)) for option in _all_options(task, pids_usual))
     return " \\\n  ".join(["docker run --detach", *given, " ".join(map(quoted, command(task)))])
+
+
+def _all_options(task: TaskReport, pids_usual: int) -> Options:
+    yield from options(task)
+    yield from worker_options(task, pids_usual)
 
 
 def quoted(word: str) -> str:

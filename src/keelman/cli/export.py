@@ -16,9 +16,10 @@ async def export(task: TaskWord, /, *, json: Json = False, addr: Address = DEFAU
     """
     async with addr.client() as client:
         report = await client.task(await task_id(client, task))
+        pids_usual = (await client.worker()).default_pids_limit
     for words in docker_line.left_out(report):
         complain(f"left out: {words}", 0)
     if json:
-        show.json(docker_line.words(report))
+        show.json(docker_line.words(report, pids_usual))
     else:
-        sys.stdout.write(docker_line.script(report) + "\n")
+        sys.stdout.write(docker_line.script(report, pids_usual) + "\n")

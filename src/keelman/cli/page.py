@@ -36,7 +36,7 @@ def _title(task: TaskReport, now: datetime) -> Text:
 
 
 def _fields(task: TaskReport) -> Table:
-    table = _grid()
+    table = grid()
     fields = show.plain(task)
     fields["HostPorts"] = show.ports(task) or {}
     if show.last_lines(task.message):
@@ -50,7 +50,8 @@ def _fields(task: TaskReport) -> Table:
     return table
 
 
-def _grid() -> Table:
+def grid() -> Table:
+    """A table of names and words."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -73,7 +74,8 @@ def _words(value: object) -> str:
             return str(value)
 
 
-def _section(title: str) -> Iterator[Text]:
+def section(title: str) -> Iterator[Text]:
+    """What stands over a part of a page."""
     yield Text()
     yield Text(title, "bold")
 
@@ -82,15 +84,15 @@ def _phases(moves: Sequence[TransitionReport], now: datetime) -> Iterator[Render
     found = phases.phases(moves, now)
     if not found:
         return
-    table = _grid()
+    table = grid()
     for phase in found:
         table.add_row(f"  {phase.name}", phases.line(phase))
-    yield from _section("Phases")
+    yield from section("Phases")
     yield table
 
 
 def _history(moves: Sequence[TransitionReport]) -> Iterator[Text]:
-    yield from _section("History")
+    yield from section("History")
     for move in moves:
         yield Text("  ") + show.move_line(move, of_one=True)
 
@@ -98,6 +100,6 @@ def _history(moves: Sequence[TransitionReport]) -> Iterator[Text]:
 def _last_lines(task: TaskReport) -> Iterator[Text]:
     lines = show.last_lines(task.message)
     if lines:
-        yield from _section("Last lines of its output")
+        yield from section("Last lines of its output")
     for line in lines:
         yield Text(f"  {show.clean(line)}")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from keelman.cli import page, show
+from keelman.cli import page, show, worker_page
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, TaskWord, flag, task_id
+from keelman.cli.failures import Usage
+from keelman.description import WorkerReport
 
 _All = Annotated[bool, flag("Those that have ended, too.", "--all", "-a")]
+_Worker = Annotated[
+    bool, flag("The worker itself: what tasks may ask of it, what it has.", "--worker")
+]
 
 
 async def ps(*, every: _All = False, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
@@ -22,10 +27,19 @@ async def ps(*, every: _All = False, json: Json = False, addr: Address = DEFAULT
 
 
 async def inspect(
-    task: TaskWord, /, *, json: Json = False, addr: Address = DEFAULT_ADDRESS
+    task: TaskWord | None = None,
+    /,
+    *,
+    worker: _Worker = False,
+    json: Json = False,
+    addr: Address = DEFAULT_ADDRESS,
 ) -> None:
     """Show one task: what was asked for, what became of it, its history, how to get in."""
+    if worker == (task is not None):
+        raise Usage("inspect shows a task by its ID, or the worker itself with --worker")
     async with addr.client() as client:
+        if task is None:
+            return _put_worker(await client.worker(), json=json)
         found = await task_id(client, task)
         report = await client.task(found)
         moves = [] if json else await client.transitions(found)
@@ -33,3 +47,11 @@ async def inspect(
         show.json(show.plain(report))
     else:
         show.put(page.task_page(report, moves, datetime.now(UTC)))
+    return None
+
+
+def _put_worker(report: WorkerReport, *, json: bool) -> None:
+    if json:
+        show.json(report)
+    else:
+        show.put(worker_page.worker_page(report, datetime.now(UTC)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -16,10 +17,19 @@ import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from keelman.allowed import Allowed, capability
 from keelman.cli.places import usual_data_dir
+from keelman.runtime import guards
 from keelman.worker import Credentials, WorkerOptions, serve
 
 PER_CORE = 2
+
+
+def capabilities_named(_type: object, names: list[str] | None) -> None:
+    """Raises: ValueError for what is no capability: it would allow nothing, and nobody notice."""
+    for name in names or ():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z_]*", name):
+            raise ValueError(f"{name!r} is no capability such as NET_ADMIN, or ALL")
 
 
 def _option(words: str, *, validator: Number | None = None) -> Parameter:
@@ -58,6 +68,26 @@ class Given:
     allow_mount: Annotated[
         list[Path] | None, _option("A host path below which tasks may mount. Repeatable.")
     ] = None
+    allow_image: Annotated[
+        list[str] | None,
+        _option("Images that tasks may run, as in registry.example/team/*. Repeatable."),
+    ] = None
+    allow_cap: Annotated[
+        list[str] | None,
+        Parameter(
+            help="A capability that tasks may add, or ALL. Repeatable.",
+            negative=(),
+            validator=capabilities_named,
+        ),
+    ] = None
+    allow_host_network: Annotated[bool, _option("Tasks may be in the host's own network.")] = False
+    allow_low_ports: Annotated[
+        bool, _option("Tasks may be published on host ports below 1024.")
+    ] = False
+    default_pids_limit: Annotated[
+        int,
+        _option("Processes of a task that sets no limit; 0 for no limit.", validator=Number(gte=0)),
+    ] = guards.PIDS_USUAL
     start_slots: Annotated[
         int | None,
         _option("Containers on their way up at once. Usually two a core.", validator=Number(gte=1)),
@@ -107,14 +137,14 @@ def worker(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
 
 def options(given: Given) -> WorkerOptions:
     """What the worker is told, with what is usual here filled in."""
-    mounts = [str(path.expanduser().absolute()) for path in given.allow_mount or ()]
     return WorkerOptions(
         host=given.host,
         port=given.port,
         name=given.name or socket.gethostname(),
         data_dir=(given.data_dir or usual_data_dir()).expanduser().absolute(),
         credentials=credentials(given),
-        allow_mount=tuple(mounts),
+        allowed=allowed(given),
+        pids_usual=given.default_pids_limit,
         start_slots=given.start_slots or PER_CORE * len(os.sched_getaffinity(0)),
         keep_ended_hours=given.keep_ended_hours,
         keep_ended_tasks=given.keep_ended_tasks,
@@ -133,6 +163,18 @@ def credentials(given: Given) -> Credentials:
         tls_ca=given.tls_ca,
         allow_client=tuple(given.allow_client or ()),
         token_file=given.token_file,
+    )
+
+
+def allowed(given: Given) -> Allowed:
+    """What tasks may ask for."""
+    mounts = (str(path.expanduser().absolute()) for path in given.allow_mount or ())
+    return Allowed(
+        mounts=tuple(mounts),
+        images=tuple(given.allow_image or ()),
+        capabilities=tuple(map(capability, given.allow_cap or ())),
+        host_network=given.allow_host_network,
+        low_ports=given.allow_low_ports,
     )
 
 

@@ -76,6 +76,9 @@ class Runtime(Protocol):
     async def identity(self) -> str:
         """The engine's own ID, which a restart does not change."""
 
+    async def version(self) -> str:
+        """The engine's version, in its own words."""
+
     async def look(self, task: Task) -> Seen:
         """The task's newest container by inspect (Absent: with its image), and its older ones."""
 

@@ -17,7 +17,7 @@ import msgspec
 from keelman import spec as specs
 from keelman.ending import Ending, Why
 from keelman.errors import BadField
-from keelman.runtime import Container, Row, marks
+from keelman.runtime import Container, Row, guards, marks
 from keelman.runtime.marks import Mark
 from keelman.runtime.told import Config, ContainerState, Event, Inspect, ListRow
 from keelman.seen import Body, Created, Exited, Refused, Running, Unknown
@@ -37,7 +37,9 @@ def tagged(image: str) -> str:
     return image if re.search(r"[:@][^/]*\Z", image) else f"{image}:latest"
 
 
-def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
+def create_body(
+    worker: str, task: Task, attempt: int, pids_usual: int = guards.PIDS_USUAL
+) -> dict[str, Any]:
     """The engine's create body for one attempt of a task; null leaves a choice to the engine."""
     spec = task.spec
     return {
@@ -50,7 +52,7 @@ def create_body(worker: str, task: Task, attempt: int) -> dict[str, Any]:
         "Labels": spec.labels | marks.labels_for(worker, task, attempt),
         "StopSignal": spec.stop_signal or None,
         "StopTimeout": spec.stop_timeout,
-        "HostConfig": _host_config(spec),
+        "HostConfig": _host_config(spec) | guards.host_config(spec, pids_usual),
     }
 
 
@@ -59,7 +61,6 @@ def _host_config(spec: Spec) -> dict[str, Any]:
         "NanoCpus": round(spec.cpu * 1e9),
         "Memory": spec.memory,
         "MemorySwap": spec.memory,  # no swap on top: a limit means what it says
-        "PidsLimit": spec.pids_limit or None,
         "PortBindings": {
             # An empty host port is the engine's choice; without an entry nothing is published.
             port: [{"HostIp": ANY_HOST, "HostPort": spec.port_bindings.get(port, "")}]

@@ -1,7 +1,6 @@
 """A Docker-compatible engine over its HTTP API, for the containers of one worker.
 
-Calling is dull: no `if` about a task (that is `reconcile`'s), no meaning of JSON (`container`'s).
-Here are the calls, and what their statuses mean (`connection` makes our errors of it).
+Calling is dull: no `if` about a task (`reconcile`), no meaning of JSON (`container`) or errors.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from keelman.runtime import (
     Tell,
     container,
     frames,
+    guards,
     host_ports,
     marks,
     pulls,
@@ -65,22 +65,25 @@ class DockerRuntime:
 
     `url` is `unix://`, `tcp://`, `http://` or `https://` (None: the usual socket); `tls` goes with
     https. `timeout_seconds` bounds every call but a pull and the streams, `silence_seconds` how
-    long a pull may say nothing. `config` is the folder of Docker's config.json, with its logins.
+    long a pull may say nothing. `config` is the folder of Docker's config.json, with its logins,
+    `pids_usual` the limit of processes where a task has none (0: none).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what an engine is told, each by its name
         self,
         worker: str,
         url: str | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         config: Path | None = None,
+        pids_usual: int = guards.PIDS_USUAL,
         timeout_seconds: float = 30.0,
         silence_seconds: float = 300.0,
     ) -> None:
         self._worker = worker
         self._url = url or USUAL_URL
         self._config = DockerConfig(config)
+        self._pids_usual = pids_usual
         self._silence_seconds = silence_seconds
         self._timeout = ClientTimeout(total=timeout_seconds)
         self._calls = client(self._url, tls, self._timeout, connections=100)
@@ -89,6 +92,10 @@ class DockerRuntime:
     async def identity(self) -> str:
         with translated():
             return str((await self._calls.system.info())["ID"])
+
+    async def version(self) -> str:
+        with translated():
+            return str((await self._calls.version())["Version"])
 
     async def close(self) -> None:
         for one in (self._calls, self._streams):
@@ -161,9 +168,9 @@ class DockerRuntime:
             try:
                 await self._calls.images.inspect(as_path(name))
             except DockerError as error:
-                if error.status not in statuses.NOT_THERE:
-                    raise
-                return Missing()
+                if error.status in statuses.NOT_THERE:
+                    return Missing()
+                raise
             return Present()
 
     def _container(self, name: str) -> DockerContainer:
@@ -185,14 +192,16 @@ class DockerRuntime:
             case Kill():
                 await self._signal(action.container_id, "SIGKILL")
             case Remove():
-                await self._remove(action.container_id)
+                one = self._container(action.container_id)
+                with translated(statuses.REMOVE):  # with volumes that nobody could find again
+                    await one.delete(force=True, v=True, timeout=self._timeout)
             case Pull():
                 await self.pull(action.image)
             case _:
                 assert_never(action)
 
     def create_body(self, task: Task, attempt: int) -> dict[str, Any]:
-        return container.create_body(self._worker, task, attempt)
+        return container.create_body(self._worker, task, attempt, self._pids_usual)
 
     def _name(self, task: Task, attempt: int) -> str:
         return marks.container_name(self._worker, task.id, attempt)
@@ -230,11 +239,6 @@ class DockerRuntime:
     async def _signal(self, container_id: str, signal: str) -> None:
         with translated(statuses.SIGNAL):
             await self._container(container_id).kill(signal=signal, timeout=self._timeout)
-
-    async def _remove(self, container_id: str) -> None:
-        """By force, and with its anonymous volumes, which nobody could find again."""
-        with translated(statuses.REMOVE):
-            await self._container(container_id).delete(force=True, v=True, timeout=self._timeout)
 
     async def exec_start(self, container_id: str, command: tuple[str, ...]) -> str:
         with translated(statuses.EXEC):
@@ -279,12 +283,11 @@ class DockerRuntime:
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[AsyncIterator[str]]:
-        filters = {"type": ["container"], **marks.filter_for(worker=self._worker)}
+        filters = json.dumps({"type": ["container"], **marks.filter_for(worker=self._worker)})
         self._negotiate_anew()
         with translated():
             async with asyncio.timeout(self._timeout.total):
-                query = {"filters": json.dumps(filters)}
-                response = await opened(self._streams, "GET", "events", query)
+                response = await opened(self._streams, "GET", "events", {"filters": filters})
         # An error of whoever reads must come out as it is: no translation round this yield.
         try:
             async with response, aclosing(streams.task_ids(response)) as ids:

@@ -42,6 +42,7 @@ from keelman.task import Spec, Task
 
 __all__ = ["FakeEngine", "FakeRuntime", "Program"]
 
+VERSION = "in memory"
 LAYER_BYTES = 40_000_000  # every image that can be pulled is one such layer
 
 
@@ -54,6 +55,9 @@ class FakeRuntime:
 
     async def identity(self) -> str:
         return await self._engine.ask("identity", lambda: self._engine.identity)
+
+    async def version(self) -> str:
+        return await self._engine.ask("version", lambda: VERSION)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -45,6 +45,9 @@ class MeasuredRuntime:
     async def identity(self) -> str:
         return await self._answer("identity", self._runtime.identity())
 
+    async def version(self) -> str:
+        return await self._answer("version", self._runtime.version())
+
     async def look(self, task: Task) -> Seen:
         return await self._answer("look", self._runtime.look(task))
 

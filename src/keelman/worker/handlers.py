@@ -12,13 +12,13 @@ from uuid import UUID
 import msgspec
 from aiohttp.web import Request, Response, StreamResponse
 
-from keelman import errors, explanation, listing, machine, openapi, params, wire
+from keelman import description, errors, explanation, listing, machine, openapi, params, wire
 from keelman.api import Handler, json_response, read_json, send_json
 from keelman.errors import BadField
 from keelman.routes import Answer, Parameter, Route
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
-from keelman.worker import logs, metrics, reasons, sse, stats, waiting
+from keelman.worker import describing, logs, metrics, reasons, sse, stats, waiting
 from keelman.worker.levels import Levels
 from keelman.worker.trial import trial
 from keelman.worker.worker import Worker
@@ -84,6 +84,11 @@ async def get_events(request: Request, worker: Worker) -> StreamResponse:
 async def get_stats(_request: Request, worker: Worker) -> Response:
     """Tell what the machine has and does, as a Cube manager decodes it."""
     return json_response(msgspec.json.encode(await stats.stats(worker)))
+
+
+async def get_worker(_request: Request, worker: Worker) -> Response:
+    """Tell who the worker is, what tasks may ask of it, and what it has."""
+    return json_response(wire.encode_value(await describing.describe(worker)))
 
 
 async def get_metrics(_request: Request, worker: Worker) -> Response:
@@ -210,6 +215,13 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         "/stats",
         get_stats,
         (Answer(200, "the machine, and what its tasks asked for", machine.Stats),),
+        refusals=(errors.BadField, errors.CannotRecord),
+    ),
+    Route(
+        "GET",
+        "/worker",
+        get_worker,
+        (Answer(200, "the worker", description.WorkerReport),),
         refusals=(errors.BadField, errors.CannotRecord),
     ),
     Route(

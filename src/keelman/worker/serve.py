@@ -22,11 +22,13 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
+from keelman.allowed import Allowed
 from keelman.api import Api
 from keelman.db import Db
 from keelman.errors import CannotStart
 from keelman.files import lock_file
 from keelman.flight import Began
+from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
@@ -55,7 +57,8 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     docker_certs: Path | None = None
     docker_config: Path | None = None
     credentials: Credentials = Credentials()
-    allow_mount: tuple[str, ...] = ()
+    allowed: Allowed = Allowed()
+    pids_usual: int = guards.PIDS_USUAL
     start_slots: int = 4
     keep_ended_hours: float = 24.0
     keep_ended_tasks: int = 1000
@@ -65,7 +68,8 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     def limits(self) -> Limits:
         return Limits(
             start_slots=self.start_slots,
-            allowed_mounts=self.allow_mount,
+            allowed=self.allowed,
+            pids_usual=self.pids_usual,
             keep_ended_seconds=self.keep_ended_hours * 3600,
             keep_ended_tasks=self.keep_ended_tasks,
         )
@@ -81,8 +85,9 @@ async def serve(
     """
     own_log.configure(options.log_format)
     _check_name(options.name)
-    tls = engine_tls(options.docker_certs) if options.docker_certs else None
+    engine = _engine(options)
     async with AsyncExitStack() as undo:
+        undo.push_async_callback(engine.close)
         metrics = Metrics(clock)
         door = Door(options.credentials, clock, metrics.expiring)
         store = Store(options.data_dir, new_id, metrics.committed)
@@ -91,10 +96,6 @@ async def serve(
             log.error("broken database set aside", kept_as=str(store.set_aside))
         if store.new_log:
             log.warning("the log has a new id", why=store.new_log)
-        engine = DockerRuntime(
-            options.name, options.docker_host, tls=tls, config=options.docker_config
-        )
-        undo.push_async_callback(engine.close)
         recorder = FlightFile(options.data_dir, lambda: _began(options, clock))
         undo.callback(recorder.close)
         worker = Worker(
@@ -111,6 +112,17 @@ async def serve(
         door.check(on_loopback=api.on_loopback)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
         await _run(worker, api, options)
+
+
+def _engine(options: WorkerOptions) -> DockerRuntime:
+    """Raises: CannotStart."""
+    return DockerRuntime(
+        options.name,
+        options.docker_host,
+        tls=engine_tls(options.docker_certs) if options.docker_certs else None,
+        config=options.docker_config,
+        pids_usual=options.pids_usual,
+    )
 
 
 def _began(options: WorkerOptions, clock: Callable[[], float]) -> Began:

@@ -27,19 +27,25 @@ async def stats(worker: Worker) -> Stats:
 
 def read(directory: Path, asked: list[Resources], proc: Path = PROC) -> Stats:
     """The machine, given where its data is and what each live task asked for."""
-    disk, sum_asked = disk_stats(os.statvfs(directory)), machine.total(asked)
-    capacity = Resources(
-        cpu=float(psutil.cpu_count() or 1), memory=psutil.virtual_memory().total, disk=disk.all
-    )
+    has, sum_asked = capacity(directory), machine.total(asked)
     return Stats(
         mem_stats=machine.mem_stats((proc / "meminfo").read_text()),
-        disk_stats=disk,
+        disk_stats=disk_stats(os.statvfs(directory)),
         cpu_stats=machine.cpu_stats(_first_line(proc / "stat")),
         load_stats=machine.load_stats((proc / "loadavg").read_text()),
         task_count=len(asked),
-        capacity=capacity,
+        capacity=has,
         asked=sum_asked,
-        left=capacity.less(sum_asked),
+        left=has.less(sum_asked),
+    )
+
+
+def capacity(directory: Path) -> Resources:
+    """What the machine has, given where the worker's data is."""
+    return Resources(
+        cpu=float(psutil.cpu_count() or 1),
+        memory=psutil.virtual_memory().total,
+        disk=disk_stats(os.statvfs(directory)).all,
     )
 
 

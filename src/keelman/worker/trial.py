@@ -31,7 +31,6 @@ from keelman.worker.worker import Worker
 FIELDS: dict[type[KeelmanError], str] = {
     EngineUnavailable: "",
     EventReused: "ID",
-    Forbidden: "Task.Mounts.Source",
     StaleGeneration: "Task.Generation",
 }
 OTHER_FIELD = "Task.ID"  # what is on record is on record of that task
@@ -97,5 +96,5 @@ def _of_spec(wrong: spec.Objection) -> ObjectionReport:
 
 
 def _of_error(error: KeelmanError) -> ObjectionReport:
-    field = FIELDS.get(type(error), OTHER_FIELD)
+    field = error.field if isinstance(error, Forbidden) else FIELDS.get(type(error), OTHER_FIELD)
     return ObjectionReport(field=field, message=error.message, code=error.code)

@@ -14,26 +14,25 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
+from keelman.allowed import Allowed
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
     EngineAway,
     EngineError,
     EngineUnavailable,
-    Forbidden,
     KeelmanError,
-    NotAllowedHere,
     UnknownTask,
 )
 from keelman.events import Events
 from keelman.listing import Listing
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
-from keelman.runtime import Runtime
+from keelman.runtime import Runtime, guards
 from keelman.seen import Absent, Action, Body, Create, Pull, Seen, Unknown
 from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
-from keelman.worker import last_words, mounts, telling
+from keelman.worker import last_words, permission, telling
 from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.knowledge import Knowledge
@@ -53,7 +52,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator allows and keeps."""
 
     start_slots: int = 4
-    allowed_mounts: tuple[str, ...] = ()
+    allowed: Allowed = Allowed()
+    pids_usual: int = guards.PIDS_USUAL
     keep_ended_seconds: float = 24 * 3600.0
     keep_ended_tasks: int = 1000
 
@@ -77,6 +77,7 @@ class Worker:
         self.events = Events(self.db)
         self.runtime = runtime
         self.clock = clock
+        self.began = clock()
         self.limits = limits
         self.metrics = metrics or Metrics(clock)
         self.rules = Rules(recorder)
@@ -96,10 +97,10 @@ class Worker:
     async def add_task(self, event: TaskEvent) -> bytes:
         """Put a wish on the queue; returns the answer's body, the Task, once it is on disk.
 
-        Raises: Conflict and its kin, Forbidden (a mount), CannotRecord, EngineUnavailable.
+        Raises: Conflict and its kin, Forbidden, CannotRecord, EngineUnavailable.
         """
         if against := await self.against(event):
-            raise against[0]
+            raise permission.together(against)
         admitted = await self.queue.put(event, self.clock(), self._admitted)
         return admitted.answer
 
@@ -112,8 +113,7 @@ class Worker:
             return []
         words = f"no engine was ever reached: {self.engine_trouble}"
         unmet = [] if self.db.engine_id() else [EngineUnavailable(words)]
-        refused = await mounts.refused(event.spec, self.limits.allowed_mounts)
-        return [*unmet, *map(Forbidden, refused)]
+        return [*unmet, *await permission.forbidden(event.spec, self.limits.allowed)]
 
     def _admitted(self, admitted: Admitted) -> None:
         wish = admitted.wish
@@ -280,11 +280,11 @@ class Worker:
         return self.clock() if after.wake is None else after.wake
 
     async def _do(self, task: Task, action: Action) -> None:
+        if isinstance(action, Pull | Create):
+            await permission.check(task.spec, self.limits.allowed)
         match action:
             case Pull(image=image):
                 self.images.pull(image, task.id)
-            case Create() if words := await mounts.refused(task.spec, self.limits.allowed_mounts):
-                raise NotAllowedHere(words[0])
             case _:
                 await self.runtime.do(task, action)
 
