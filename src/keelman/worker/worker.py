@@ -77,7 +77,7 @@ class Worker:
         self.events = Events(self.db)
         self.runtime = runtime
         self.clock = clock
-        self.began = clock()
+        self.began = 0.0  # by `run_tasks`
         self.limits = limits
         self.metrics = metrics or Metrics(clock)
         self.rules = Rules(recorder)
@@ -176,6 +176,7 @@ class Worker:
 
     async def run_tasks(self) -> None:
         """Run a lane for every task that wants one, until cancelled."""
+        self.began = self.clock()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.lanes.run(), name="lanes")
             group.create_task(self.images.run(), name="pulls")
