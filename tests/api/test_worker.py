@@ -118,6 +118,14 @@ async def test_it_answers_while_the_engine_does_not(tmp_path: Path, engine: Fake
     assert told.engine.trouble
 
 
+async def test_of_an_engine_that_is_not_its_own_it_tells_no_version(served: Served) -> None:
+    served.worker.engine_is("another engine is here")
+    told = (await described(served)).engine
+    assert (told.id, told.version, told.trouble) == (
+        *(served.engine.identity, "", "another engine is here"),
+    )
+
+
 async def test_it_answers_when_the_engine_fails_on_it(served: Served) -> None:
     async def fails() -> str:
         raise EngineFailed("no")

@@ -231,9 +231,11 @@ async def test_a_worker_started_again_with_less_allowed_makes_nothing_of_what_it
 ) -> None:
     """What runs goes on."""
     await machine.kill()
-    await machine.start("--allow-cap", "net_admin", "--allow-host-network")
+    more = ("--allow-cap", "net_admin", "--allow-host-network", "--default-pids-limit", "123")
+    await machine.start(*more)
     runs = await machine.send(Command=SLEEPS, CapAdd=["NET_ADMIN"], Init=True)
-    await machine.task(runs, wait="running")
+    shown = await machine.docker_inspect((await machine.task(runs, wait="running"))["ContainerID"])
+    assert shown["HostConfig"]["PidsLimit"] == 123
     waits = await machine.send(Command=["false"], Network="host", RestartPolicy="on-failure:2")
     await machine.until_task(waits, lambda task: bool(task["RestartCount"]))
     await machine.kill()
