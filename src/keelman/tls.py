@@ -10,8 +10,6 @@ import os
 import ssl
 from pathlib import Path
 
-from keelman import certs
-from keelman.certs import CertsError
 from keelman.errors import CannotStart
 
 _EXPOSED = 0o027  # others may do something with it, or its group may write to it
@@ -94,43 +92,3 @@ def read_secret(path: Path) -> bytes:
     if mode & _EXPOSED:
         raise CannotStart(f"{path}: others may read it, or write to it: chmod 600 {path}")
     return text
-
-
-# -- how long they last --------------------------------------------------------------------------
-
-
-def expiry(path: Path, now: float) -> float:
-    """When the first of a chain's certificates expires, in seconds since the epoch.
-
-    Raises: CannotStart when one of them is not valid now.
-    """
-    ends = []
-    for cert in _certificates(path):
-        begin, end = certs.begins(cert), certs.expires(cert)
-        if now >= end.timestamp():
-            raise CannotStart(f"{path}: the certificate expired at {end:%Y-%m-%dT%H:%MZ}")
-        if now < begin.timestamp():
-            raise CannotStart(
-                f"{path}: the certificate is not valid before {begin:%Y-%m-%dT%H:%MZ}"
-            )
-        ends.append(end.timestamp())
-    return min(ends)
-
-
-def trust_expiry(path: Path, now: float) -> float:
-    """When the first of several CAs expires, past those that have. Raises: CannotStart: all have.
-
-    An old one may lie beside the new one that takes its place.
-    """
-    ends = [certs.expires(cert).timestamp() for cert in _certificates(path)]
-    left = [end for end in ends if now < end]
-    if not left:
-        raise CannotStart(f"{path}: every CA in it has expired")
-    return min(left)
-
-
-def _certificates(path: Path) -> tuple[bytes, ...]:
-    try:
-        return certs.split(read(path))
-    except CertsError as error:
-        raise CannotStart(f"{path}: {error.message}") from error

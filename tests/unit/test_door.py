@@ -15,7 +15,7 @@ from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives import serialization
 from structlog.typing import EventDict
 
-from keelman import tls
+from keelman import tls_expiry
 from keelman.access import Verdict
 from keelman.certs import names_of
 from keelman.errors import CannotStart, Unauthorized
@@ -254,9 +254,9 @@ def test_the_first_to_expire_of_a_chain_counts_and_of_cas_the_first_still_good(
     long, _ = folder.issue("node-2", days=9)
     chain = folder.path / "chain.pem"
     chain.write_bytes(long.read_bytes() + cert.read_bytes())
-    assert round((tls.expiry(chain, NOW.timestamp()) - NOW.timestamp()) / DAY) == 5
+    assert round((tls_expiry.expiry(chain, NOW.timestamp()) - NOW.timestamp()) / DAY) == 5
     folder.trust(a_ca(days=7), a_ca(days=-1), a_ca(days=99))
-    assert round((tls.trust_expiry(folder.ca, NOW.timestamp()) - NOW.timestamp()) / DAY) == 7
+    assert round((tls_expiry.trust_expiry(folder.ca, NOW.timestamp()) - NOW.timestamp()) / DAY) == 7
 
 
 @pytest.mark.parametrize(("days", "warned"), [(5, True), (7, False)])

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from keelman import access, tls
+from keelman import access, tls, tls_expiry
 from keelman.access import Admitted, Shown, Verdict
 from keelman.cert_names import LOOPBACK
 from keelman.errors import CannotStart
@@ -117,9 +117,9 @@ class Door:
         admitted = Admitted(clients=given.allow_client, tokens=tokens)
         if given.tls_cert is None or given.tls_key is None:
             return _Held(admitted, None, {})
-        expires = {"cert": tls.expiry(given.tls_cert, now)}
+        expires = {"cert": tls_expiry.expiry(given.tls_cert, now)}
         if given.tls_ca is not None:
-            expires["ca"] = tls.trust_expiry(given.tls_ca, now)
+            expires["ca"] = tls_expiry.trust_expiry(given.tls_ca, now)
         context = tls.listener(given.tls_cert, given.tls_key, given.tls_ca)
         return _Held(admitted, context, expires)
 
