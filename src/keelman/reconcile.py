@@ -216,7 +216,7 @@ def _unavailable(task: Task, image: Unavailable, now: float) -> Step:
 
 
 def _run_created(task: Task, body: Created, seen: Seen, now: float) -> Step:
-    if task.ending is not None:
+    if task.ending is not None or _ran(task):  # the one that ran is another, and gone
         return _remove(task, body)
     task = task.but(container_id=body.container_id)
     if (no := body.refused) is not None:

@@ -155,6 +155,9 @@ SHORT: dict[str, Script] = {
         program="is flaky",
         policy="on-failure",
     ),
+    "is renamed, and made once more": _short(
+        ops.Trouble(at=0.1, verb="create", fault=Fault.LATE), SEND, ops.Rename(at=5.6, task=1)
+    ),
     "is stopped in an old Generation": _short(
         SEND, ops.Newer(at=3.0, task=1), ops.Stop(at=5.0, task=1, stale=True)
     ),

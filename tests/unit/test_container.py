@@ -22,7 +22,7 @@ from keelman.runtime.container import (
     task_in_event,
     task_of,
 )
-from keelman.runtime.marks import Mark, container_name, labels_for, mark_of, rename_from
+from keelman.runtime.marks import Mark, by_attempt, container_name, labels_for, mark_of, rename_from
 from keelman.runtime.told import Inspect, inspect_of, words_of
 from keelman.seen import Absent, Body, Created, Exited, Refused, Running, Unknown
 from keelman.task import HostPort, Reason, Spec, Task
@@ -514,3 +514,19 @@ def test_a_forged_spec_is_not_rebuilt() -> None:
     """No worker accepted it, and the rules could not even read it."""
     forged = LABELS | {"keelman.spec": '{"Image": "busybox:1", "RestartPolicy": "on-failure:x"}'}
     assert task_of(an_inspect(labels=forged)) is None
+
+
+@pytest.mark.parametrize(
+    ("live", "order"),
+    [
+        pytest.param(True, ["older", "late", "newer", "known"], id="it lives"),
+        pytest.param(False, ["older", "late", "known", "newer"], id="it has ended"),
+    ],
+)
+def test_the_container_on_record_is_the_last_while_it_lives(live: bool, order: list[str]) -> None:
+    """Somebody renamed it, and a create that had been given up was done at last."""
+    rows = [
+        Row(container_id=container_id, worker="w", task_id="t", attempt=attempt, live=live)
+        for container_id, attempt in (("known", 1), ("late", 1), ("newer", 2), ("older", 0))
+    ]
+    assert [row.container_id for row in by_attempt(rows, "known")] == order

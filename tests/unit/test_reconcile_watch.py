@@ -9,7 +9,7 @@ import pytest
 from keelman.ending import Ending, Why
 from keelman.policy import LONGEST_WAIT_SECONDS
 from keelman.reconcile import step
-from keelman.seen import Create, Running, Seen, Signal
+from keelman.seen import Create, Remove, Running, Seen, Signal
 from keelman.task import HostPort, Reason, State, Task, Wish
 from tests.unit.given import (
     CONTAINER,
@@ -103,6 +103,15 @@ def test_without_a_start_on_record_an_absent_container_is_made() -> None:
 def test_a_vanished_container_is_made_anew_where_the_restart_policy_says_so() -> None:
     after = next_task(RUN, a_task(RUNNING, asked={"restart_policy": "on-failure"}), absent())
     assert (after.state, after.attempt, after.reason) == (SCHEDULED, 2, Reason.VANISHED)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_container_that_never_ran_is_not_started_in_place_of_the_one_that_did(
+    attempt: int,
+) -> None:
+    """It was made late, or the Db is older. Without it the task has vanished, if it has."""
+    task = a_task(RUNNING, container_id=OLD_CONTAINER)
+    assert next_action(RUN, task, created(attempt)) == Remove(container_id=CONTAINER)
 
 
 # -- catching up, adopting -----------------------------------------------------------------------

@@ -109,7 +109,7 @@ class DockerRuntime:
         rows = await self._list(labels, task)
         if not rows:
             return Seen(body=Absent(image=await self._image(task.spec.image)))
-        *older, newest = marks.by_attempt(rows)
+        *older, newest = marks.by_attempt(rows, task.container_id)
         body = await self._body(newest.container_id, task)
         return Seen(body=body, others=tuple(row.container_id for row in older))
 

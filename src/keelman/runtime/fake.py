@@ -93,7 +93,7 @@ class FakeRuntime:
         rows = [row for row in self._rows(task) if (row.worker, row.task_id) == mine]
         if not rows:
             return Seen(body=Absent(image=self._image(task.spec)))
-        *older, newest = marks.by_attempt(rows)
+        *older, newest = marks.by_attempt(rows, task.container_id)
         one = self._engine.containers[newest.container_id]
         body = container.body_of(one.inspect(), self._engine.taken(one), task)
         return Seen(body=body, others=tuple(row.container_id for row in older))

@@ -151,6 +151,15 @@ def rename_from(inspect: Inspect, worker: str, task_id: str, attempt: int) -> st
     return container_name(worker, task_id, mark.attempt) if mark.attempt < attempt else ""
 
 
-def by_attempt(rows: Iterable[Row]) -> list[Row]:
-    """Containers of one task, the newest last."""
-    return sorted(rows, key=lambda row: row.attempt)
+def by_attempt(rows: Iterable[Row], known_id: str = "") -> list[Row]:
+    """Containers of one task, the newest last; after all of them that on record, if it lives.
+
+    Beside it there is another when somebody made one, or renamed this one, and a create that had
+    been given up was done at last.
+    """
+
+    def place(row: Row) -> tuple[bool, int, bool]:
+        known = row.container_id == known_id
+        return known and row.live, row.attempt, known
+
+    return sorted(rows, key=place)
