@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 from keelman.task import State
@@ -17,6 +18,8 @@ def check_answers(sim: Simulation) -> None:
     """What was acknowledged is known, and what was asked for last is what became of it."""
     last: dict[str, Answer] = {}
     for answer in _accepted(sim):
+        if answer.stops:
+            _check_failures(sim, answer, _next_run(sim, answer))
         _check_known(sim, answer)
         before = last.get(answer.event.task_id)
         if before is not None:
@@ -34,6 +37,16 @@ def _accepted(sim: Simulation) -> Iterator[Answer]:
             seen.add(answer.event.id or "")
             seen.discard("")
             yield answer
+
+
+def _next_run(sim: Simulation, stop: Answer) -> float:
+    """When it was asked to run once more, at the earliest."""
+    later = [
+        one.since
+        for one in sim.manager.answers
+        if one.event.task_id == stop.event.task_id and not one.stops and one.at >= stop.at
+    ]
+    return min(later, default=inf)
 
 
 def _check_known(sim: Simulation, answer: Answer) -> None:
@@ -59,14 +72,16 @@ def _check_order(sim: Simulation, before: Answer, after: Answer) -> None:
 
 
 def _ended_by(sim: Simulation, answer: Answer) -> bool:
-    """Whether its task had ended when an event for it was accepted."""
+    """Whether its task had ended when an event for it was, or may have been, accepted."""
     assert sim.process is not None
     if sim.manager.losses:
         return True
     moves = sim.process.worker.db.history(answer.event.task_id)
-    earlier = [move.to for move in moves if move.time <= answer.at]
+    earlier = [move.to for move in moves if move.time <= answer.since]
     return (bool(earlier) and State(earlier[-1]).ended) or any(
-        move.from_.ended and move.to is State.SCHEDULED for move in moves if move.time >= answer.at
+        (move.to.ended and answer.since <= move.time <= answer.at)
+        or (move.from_.ended and move.to is State.SCHEDULED and move.time >= answer.at)
+        for move in moves
     )
 
 
@@ -80,16 +95,14 @@ def _check_last(sim: Simulation, answer: Answer) -> None:
         sim.fails(f"I8: {short(task_id)} was stopped last, and has not ended")
     if not answer.stops and wish is not None and wish.stops and not ended:
         sim.fails(f"{short(task_id)}: a stop came out of nowhere")
-    if answer.stops and task is not None and task.state is State.FAILED:
-        _check_failed_before(sim, answer, task.finish_time or 0.0)
 
 
-def _check_failed_before(sim: Simulation, answer: Answer, failed_at: float) -> None:
-    """I8: it FAILED before the stop came, or by what had happened before it came."""
+def _check_failures(sim: Simulation, stop: Answer, until: float) -> None:
+    """I8: after a stop it FAILED at most by what had happened before the stop came."""
     assert sim.process is not None
-    *_, last = sim.process.worker.db.history(answer.event.task_id)
-    if last.time <= answer.at or sim.manager.losses:
-        return
-    ends = [one.at for one in sim.engine.history if one.container_id == last.container_id]
-    if not ends or max(ends) > answer.at:
-        sim.fails(f"I8: {short(answer.event.task_id)} was stopped, and FAILED as {last.reason}")
+    for move in sim.process.worker.db.history(stop.event.task_id):
+        if move.to is State.FAILED and stop.at < move.time < until and not sim.manager.losses:
+            ends = [one.at for one in sim.engine.history if one.container_id == move.container_id]
+            if not ends or max(ends) > stop.at:
+                who = short(stop.event.task_id)
+                sim.fails(f"I8: {who} was stopped, and FAILED as {move.reason}")

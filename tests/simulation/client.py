@@ -49,9 +49,13 @@ def body_of(number: int, event_id: str, asked: Asked, *, generation: int, tag: s
 
 
 class Answer(Struct, kw_only=True):
-    """What the manager was told, and when; `void` once the Db that knew of it is lost."""
+    """What the manager was told, and when; `void` once the Db that knew of it is lost.
+
+    It had asked first at `since`: of answers that were lost nobody knows.
+    """
 
     at: float
+    since: float
     event: TaskEvent
     refusal: KeelmanError | None = None
     void: bool = False
@@ -85,6 +89,7 @@ class Manager:
 
     async def send(self, event: TaskEvent) -> None:
         """Send, and send again, until there is an answer."""
+        since = self._clock()
         while True:
             process, losses = self._now(), len(self.losses)
             try:
@@ -92,9 +97,9 @@ class Manager:
             except (Died, Unavailable):
                 await asyncio.sleep(AGAIN_SECONDS)
             except KeelmanError as error:
-                return self._answered(event, error, losses)
+                return self._answered(event, error, losses, since)
             else:
-                self._answered(event, None, losses)
+                self._answered(event, None, losses, since)
                 return await self._reads_its_own(process, event)
 
     def lost(self, since: float) -> None:
@@ -103,9 +108,12 @@ class Manager:
         for answer in self.answers:
             answer.void = answer.void or answer.at >= since
 
-    def _answered(self, event: TaskEvent, error: KeelmanError | None, losses: int) -> None:
+    def _answered(
+        self, event: TaskEvent, error: KeelmanError | None, losses: int, since: float
+    ) -> None:
         void = losses != len(self.losses)
-        self.answers.append(Answer(at=self._clock(), event=event, refusal=error, void=void))
+        answer = Answer(at=self._clock(), since=since, event=event, refusal=error, void=void)
+        self.answers.append(answer)
         what = "stop" if event.state is State.COMPLETED else f"run g{event.generation}"
         self._said(f"manager: {what} {short(event.task_id)}: {error.code if error else 'yes'}")
 

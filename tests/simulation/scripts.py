@@ -155,6 +155,12 @@ SHORT: dict[str, Script] = {
         program="is flaky",
         policy="on-failure",
     ),
+    "lives on beside an older one, made late": _short(
+        ops.Trouble(at=0.1, verb="create", fault=Fault.LATE),
+        SEND,
+        ops.Exit(at=5.2, task=1, code=3),
+        policy="on-failure",
+    ),
     "is renamed, and made once more": _short(
         ops.Trouble(at=0.1, verb="create", fault=Fault.LATE), SEND, ops.Rename(at=5.6, task=1)
     ),
@@ -171,3 +177,30 @@ SHORT: dict[str, Script] = {
         policy="always",
     ),
 }
+
+# Short ones that tell some faults from a worker without them.
+TELLING: dict[str, Script] = {
+    "vanishes and is sent again": _short(
+        SEND, ops.Vanish(at=4.0, task=1), ops.Repeat(at=8.0, task=1)
+    ),
+    "is restarted until its Timeout": _short(SEND, program="fails", policy="always", timeout=5),
+    "is restarted by a late start": _short(
+        SEND,
+        ops.Trouble(at=1.5, verb="start", fault=Fault.LATE),
+        program="succeeds at once",
+        policy="always",
+    ),
+    "meets another engine": _short(SEND, ops.OtherEngine(at=4.0, seconds=35.0), policy="always"),
+    "ends while its Db is lost": _short(
+        SEND,
+        ops.NoDb(at=4.0, pause=0.5),
+        ops.EngineAway(at=4.2, seconds=12.0, kills=True),
+        policy="on-failure",
+    ),
+}
+UNHEARD = _short(
+    SEND,
+    ops.Garbled(at=2.0, seconds=10.0),
+    *(ops.Exit(at=at, task=1, code=0) for at in (5.0, 6.0)),
+    policy="always",
+)

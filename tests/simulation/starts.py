@@ -6,13 +6,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tests.simulation.client import id_of
-from tests.simulation.engine import Happened, short
+from tests.simulation.engine import LATE_SECONDS, Happened, short
 from tests.simulation.laws import A_MOMENT
 
 if TYPE_CHECKING:
     from tests.simulation.sim import Simulation
 
 BACKOFF_SECONDS = 1.0
+A_WHILE = 5.0  # seconds: a worker asks, and asks again
 
 
 def check_starts(sim: Simulation) -> None:
@@ -27,6 +28,7 @@ def check_starts(sim: Simulation) -> None:
         _check_names(sim, task_id, history)
         _check_count(sim, task_id, history)
         _check_backoff(sim, task_id, history)
+        _check_deadline(sim, task_id, history)
 
 
 def _check_names(sim: Simulation, task_id: str, history: list[Happened]) -> None:
@@ -66,6 +68,18 @@ def _check_backoff(sim: Simulation, task_id: str, history: list[Happened]) -> No
             asked = any(at > ended - BACKOFF_SECONDS for at in wishes if at <= happened.at)
             if not asked and happened.at - ended < BACKOFF_SECONDS - A_MOMENT:
                 sim.fails(f"{short(task_id)} was started again after {happened.at - ended:.2f} s")
+
+
+def _check_deadline(sim: Simulation, task_id: str, history: list[Happened]) -> None:
+    """The Timeout counts from the first start for a wish, not from the last restart."""
+    timeout = sim.script.tasks[int(task_id[-4:], 16) - 1].timeout
+    asked = sorted(_wishes(sim, task_id).values())
+    starts = [one.at for one in history if one.what == "started"]
+    for at in starts if timeout else ():
+        life = max((wish for wish in asked if wish <= at), default=0.0)
+        first = min(start for start in starts if start >= life)
+        if at - first > timeout + LATE_SECONDS + A_WHILE:
+            sim.fails(f"{short(task_id)} was started {at - first:.1f} s after its first start")
 
 
 def _check_the_dead(sim: Simulation) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from tests.simulation import scripts, sim
@@ -23,7 +24,7 @@ from tests.simulation.world import planted_run, prepared
 pytestmark = pytest.mark.slow
 
 SEEDS = 10_000
-FAULT_SEEDS_MOST = 1_000
+FAULT_SEEDS_MOST = 200
 DEATHS_MOST = 1_500
 
 
@@ -82,9 +83,11 @@ def test_each_deliberate_fault_is_caught(name: str) -> None:
 
 def suspicious() -> Iterator[Script]:
     yield from scripts.SHORT.values()
+    yield from scripts.TELLING.values()
     for callbacks in range(20, 100, 4):
         yield scripts.stopping(scripts.SHORT["meets a stranger"], callbacks)
     for seed in range(1, FAULT_SEEDS_MOST):
+        yield msgspec.structs.replace(scripts.UNHEARD, seed=seed)
         yield scripts.script(seed)
 
 
@@ -93,6 +96,11 @@ def test_a_fault_is_caught_by_the_command_too() -> None:
     assert done.returncode == 1
     assert "told before recorded" in done.stdout
     assert "make simulate SEEDS=1 FROM=" in done.stdout
+
+
+@pytest.mark.parametrize("name", scripts.TELLING)
+def test_what_tells_a_fault_tells_none_without(name: str) -> None:
+    checked(scripts.TELLING[name])
 
 
 def test_the_names_of_the_faults_are_printed_one_a_line() -> None:
