@@ -12,7 +12,17 @@ from keelman.store import Store
 from tests.soak.judge import Verdict
 from tests.soak.plan import Plan
 from tests.soak.run import soak
-from tests.soak.samples import CONTAINERS, DESCRIPTORS, IN_USE, MEMORY, ON_DISK, TASKS, THREADS, WAL
+from tests.soak.samples import (
+    CONTAINERS,
+    DESCRIPTORS,
+    IN_USE,
+    JOURNALS,
+    MEMORY,
+    ON_DISK,
+    TASKS,
+    THREADS,
+    WAL,
+)
 from tests.soak.sampling import bytes_in, rows
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -32,10 +42,13 @@ def test_every_table_is_counted(tmp_path: Path) -> None:
         connection.executemany("INSERT INTO more VALUES (?)", [(1,), (2,)])
         connection.commit()
     found = rows(tmp_path / "keelman.db")
+    before = bytes_in(tmp_path)
+    (tmp_path / "flight.jsonl").write_bytes(b"1" * 1024 * 1024)
     sizes = bytes_in(tmp_path)
     store.close()
     assert sizes[WAL] > 0
-    assert sizes[ON_DISK] > 0
+    assert sizes[ON_DISK] == before[ON_DISK] > 0
+    assert sizes[JOURNALS] == 1
     assert found["rows of more"] == 2
     assert found["rows of queue"] == 0
     assert found[IN_USE] > 0
@@ -44,7 +57,7 @@ def test_every_table_is_counted(tmp_path: Path) -> None:
 async def test_a_short_soak_measures_everything_and_nothing_grows() -> None:
     """So short that much cannot be told; but what is left behind would be."""
     report = await soak(a_plan())
-    figures = {DESCRIPTORS, THREADS, TASKS, MEMORY, CONTAINERS, IN_USE, WAL, ON_DISK}
+    figures = {DESCRIPTORS, THREADS, TASKS, MEMORY, CONTAINERS, IN_USE, WAL, JOURNALS, ON_DISK}
     assert report.findings.keys() > figures
     assert report.tasks > SECONDS / 2
     assert "rows of tombstones" in report.findings

@@ -13,6 +13,7 @@ from tests.soak.samples import (
     CONTAINERS,
     DESCRIPTORS,
     IN_USE,
+    JOURNALS,
     MEMORY,
     ON_DISK,
     ROWS_OF,
@@ -113,10 +114,14 @@ def series(samples: Sequence[Sample], loads: Sequence[Load], name: str) -> list[
 
 
 def kept_by_design(plan: Plan, first: Sample) -> set[str]:
-    """What grows in any run of a worker as shipped; memory too, until its ring is full."""
+    """What grows in any run; of a worker as shipped more, and memory until its ring is full."""
     if not plan.shipped:
-        return set()
-    return KEPT_AS_SHIPPED | ({MEMORY} if first.values[TRANSITIONS] < RING_AS_SHIPPED else set())
+        return {JOURNALS}
+    return (
+        KEPT_AS_SHIPPED
+        | {JOURNALS}
+        | ({MEMORY} if first.values[TRANSITIONS] < RING_AS_SHIPPED else set())
+    )
 
 
 # -- for people ----------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ CONTAINERS = "containers"
 ROWS_OF = "rows of "
 IN_USE = "database in use, MiB"
 WAL = "write-ahead log, MiB"
-ON_DISK = "data directory, MiB"  # but for that log
+JOURNALS = "journals, MiB"  # the flight record, and others that have a bound of their own
+ON_DISK = "data directory, MiB"  # but for that log and the journals
 
 
 class Sample(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from tests.soak.samples import (
     CONTAINERS,
     DESCRIPTORS,
     IN_USE,
+    JOURNALS,
     MEMORY,
     ON_DISK,
     ROWS_OF,
@@ -46,8 +47,13 @@ async def take(machine: SoakMachine, process: psutil.Process) -> dict[str, float
 def bytes_in(folder: Path) -> dict[str, float]:
     """SQLite's log is filled to some 4 MiB, and from then on written anew from its beginning."""
     log = folder / f"{FILE_NAME}-wal"
-    others = sum(size_of(path) for path in folder.rglob("*") if path != log)
-    return {WAL: size_of(log) / MIB, ON_DISK: others / MIB}
+    journals = set(folder.glob("*.jsonl*"))
+    others = {path for path in folder.rglob("*") if path != log} - journals
+    return {
+        WAL: size_of(log) / MIB,
+        JOURNALS: sum(map(size_of, journals)) / MIB,
+        ON_DISK: sum(map(size_of, others)) / MIB,
+    }
 
 
 def rows(database: Path) -> dict[str, float]:
