@@ -17,7 +17,9 @@ help: ## list these targets
 venv: $(STAMP) ## set up .venv with Keelman and its tools
 
 $(STAMP): requirements-dev.txt pyproject.toml scripts/venv
-	@scripts/venv $(VENV)
+	@scripts/venv $(VENV) requirements-dev.txt
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet install \
+		--no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: engine
@@ -94,10 +96,27 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --g
 .PHONY: lock
 lock: venv ## lock the dependencies of pyproject.toml, with hashes
 	@$(PIP_COMPILE) --output-file requirements.txt pyproject.toml
-	@$(PIP_COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	@$(PIP_COMPILE) --only-build-deps --build-deps-for wheel --output-file requirements-build.txt pyproject.toml
+	@$(PIP_COMPILE) --extra dev --constraint requirements.txt --constraint requirements-build.txt \
+		--output-file requirements-dev.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements-dev.txt --output-file requirements-audit.txt requirements-audit.in
+
+# Tools that look from outside: not among those that every change needs.
+LOOK := .venv-audit
+$(LOOK)/.ready: requirements-audit.txt scripts/venv
+	@scripts/venv $(LOOK) requirements-audit.txt
+	@touch $@
+
+.PHONY: audit
+audit: $(LOOK)/.ready ## known vulnerabilities of what is locked; needs the network [ARGS="--vulnerability-service osv"]
+	@$(LOOK)/bin/python scripts/audit.py $(ARGS)
+
+.PHONY: sbom
+sbom: $(LOOK)/.ready ## what a worker is made of, with hashes: build/keelman.cdx.json (CycloneDX)
+	@$(LOOK)/bin/python scripts/sbom.py
 
 .PHONY: clean
 clean: ## remove what these targets made here (not the engine, nor its images)
-	@rm -rf $(VENV) build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache \
+	@rm -rf $(VENV) $(LOOK) build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache src/*.egg-info
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
