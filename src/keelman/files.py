@@ -33,8 +33,13 @@ def hold(directory: Path) -> int:
 
 
 def lock_file(path: Path) -> int:
-    """A descriptor that holds a lock on `path` until it is closed. Raises: BlockingIOError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A descriptor that holds a lock on `path` until it is closed.
+
+    It may be where everybody writes: a link there may be anybody's, and is not followed.
+    Raises: BlockingIOError when another process holds it, OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -196,7 +196,10 @@ def _on_signals() -> asyncio.Event:
 def _lock_name(name: str, engine_id: str) -> None:
     """Hold a worker's name on an engine until the process ends. Raises: CannotStart."""
     file = f"keelman-{hashlib.sha256(f'{engine_id}/{name}'.encode()).hexdigest()[:16]}.lock"
-    path = next(place for place in LOCK_PLACES if os.access(place, os.W_OK)) / file
+    places = [place for place in LOCK_PLACES if os.access(place, os.W_OK)]
+    if not places:
+        raise CannotStart(f"no lock can be made in {' or '.join(map(str, LOCK_PLACES))}")
+    path = places[0] / file
     try:
         lock_file(path)
     except BlockingIOError as error:
