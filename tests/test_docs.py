@@ -35,10 +35,11 @@ from keelman.wire import (
 )
 from keelman.worker import logs
 from keelman.worker.handlers import CONTRACT, ROUTES
+from keelman.worker.serve import LOCK_PLACES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "keelman"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
 
@@ -436,6 +437,56 @@ def test_every_log_line_is_documented_with_its_level() -> None:
     """And no line that is never written."""
     rows = tables("docs/operations.md", "## Log lines")[0]
     same([f"{names([row])[0]} {row[1]}" for row in rows], {" ".join(line) for line in logged()})
+
+
+# -- security ------------------------------------------------------------------------------------
+
+# What takes files from the worker's sight, and not from the engine's.
+HIDING = {
+    *("PrivateTmp", "PrivateDevices", "InaccessiblePaths", "TemporaryFileSystem", "RootDirectory"),
+    *(
+        "RootImage",
+        "PrivateUsers",
+        "DynamicUser",
+        "ProtectKernelModules",
+        "BindPaths",
+        "MountImages",
+    ),
+}
+
+
+def service() -> dict[str, str]:
+    """The unit's settings, comments left out."""
+    (unit,) = [body for kind, body in FENCE.findall(text_of("docs/operations.md")) if kind == "ini"]
+    lines = [line.partition("=") for line in unit.splitlines() if "=" in line and line[0] != "#"]
+    return {key: value for key, _, value in lines}
+
+
+def test_the_service_hides_no_file_from_the_worker() -> None:
+    """A mount is judged by where it leads, which must be where it leads the engine."""
+    told = service()
+    assert not HIDING & told.keys()
+    assert told["ProtectHome"] == "read-only"
+
+
+def test_the_service_keeps_open_what_the_worker_writes_to() -> None:
+    """Its data directory, and the lock on its name; what is in them is for nobody else."""
+    told = service()
+    assert told["ProtectSystem"] == "strict"
+    assert told["ReadWritePaths"] == str(LOCK_PLACES[0])
+    assert (told["StateDirectoryMode"], told["UMask"]) == ("0700", "0077")
+
+
+def test_what_holds_a_promise_of_the_threat_model_is_there() -> None:
+    """Each test that is named beside one, and each promise has one or points to where it is."""
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = re.findall(r"`(test_\w+)`", text_of("docs/security.md"))
+    assert named
+    assert set(named) <= tests
 
 
 # -- architecture, glossary ----------------------------------------------------------------------

@@ -27,7 +27,11 @@ async def port() -> AsyncIterator[int]:
         await asyncio.Event().wait()
         return web.Response()
 
+    async def elsewhere(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/500"})
+
     app = web.Application()
+    app.router.add_get("/elsewhere", elsewhere)
     app.router.add_get("/hang", hang)
     app.router.add_get("/{status}", answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
@@ -71,6 +75,13 @@ async def test_an_http_probe_asks_the_published_port(
     seen = await verdict(HealthCheck(path=path, timeout=1, retries=1), port)
     assert seen.health is health
     assert seen.health_words.startswith(words)
+
+
+async def test_a_redirect_is_not_followed(port: int) -> None:
+    """A container may not send the worker to where only the machine may go."""
+    seen = await verdict(HealthCheck(path="/elsewhere", timeout=1, retries=1), port)
+    assert seen.health_words.startswith("GET /elsewhere answered 302")
+    assert seen.health is Health.HEALTHY
 
 
 async def test_a_tcp_probe_needs_a_connection_only(port: int) -> None:
