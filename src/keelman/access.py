@@ -14,7 +14,13 @@ from hmac import compare_digest
 
 from msgspec import Struct
 
-from keelman.errors import CannotStart, ForbiddenClient, KeelmanError, Unauthorized
+from keelman.errors import (
+    CannotStart,
+    ForbiddenClient,
+    ForbiddenPage,
+    KeelmanError,
+    Unauthorized,
+)
 
 NOBODY, ANYBODY = "nobody", "loopback"
 
@@ -45,11 +51,13 @@ class Admitted(Struct, frozen=True, kw_only=True):
 class Shown(Struct, frozen=True, kw_only=True):
     """What a request shows of who asks.
 
-    `names` are the DNS names of a certificate that TLS has verified, None without one.
+    `names` are the DNS names of a certificate that TLS has verified, None without one. `origin` is
+    what a browser tells of the page that asks, with all that could change something.
     """
 
     token: str = ""
     names: tuple[str, ...] | None = None
+    origin: str | None = None
 
 
 class Verdict(Struct, frozen=True):
@@ -60,9 +68,13 @@ class Verdict(Struct, frozen=True):
 
 
 def judge(admitted: Admitted, shown: Shown) -> Verdict:
-    """Who asks, and whether he may. What is wrong with a token does not show in the time."""
+    """Who asks, and whether he may. What is wrong with a token does not show in the time.
+
+    Anybody on this machine is not any page that its browser shows: a page's author can have its
+    name lead here, and would be root. Where tokens are asked for, a page has none.
+    """
     if not admitted.named:
-        return Verdict(ANYBODY)
+        return Verdict(ANYBODY, None if shown.origin is None else ForbiddenPage)
     holder = _holder(admitted.tokens, shown.token)
     known = [name for name in shown.names or () if name in admitted.clients]
     if known:

@@ -6,7 +6,7 @@ never returned; `api` maps them to responses in one place.
     KeelmanError
     ├── BadRequest      400  Malformed, BadField, NotSupported
     ├── Unauthorized    401
-    ├── Forbidden       403  ForbiddenClient
+    ├── Forbidden       403  ForbiddenClient, ForbiddenPage
     ├── NotFound        404  UnknownTask
     ├── MethodNotAllowed 405
     ├── RequestTimeout  408
@@ -84,6 +84,15 @@ class ForbiddenClient(Forbidden):
     code = "forbidden_client"
 
     def __init__(self, words: str = "the client certificate has no name that is let in") -> None:
+        super().__init__(words)
+
+
+class ForbiddenPage(Forbidden):
+    """A page in a browser asks where nobody has to show who he is: it may be anybody's."""
+
+    code = "forbidden_page"
+
+    def __init__(self, words: str = "a web page may not ask a worker without tokens") -> None:
         super().__init__(words)
 
 

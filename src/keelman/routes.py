@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from keelman.errors import ForbiddenClient, KeelmanError, Unauthorized
+from keelman.errors import ForbiddenClient, ForbiddenPage, KeelmanError, Unauthorized
 
 H = TypeVar("H", bound=Callable[..., object])
 JSON = "application/json"
-STRANGERS: tuple[type[KeelmanError], ...] = (Unauthorized, ForbiddenClient)
+STRANGERS: tuple[type[KeelmanError], ...] = (Unauthorized, ForbiddenClient, ForbiddenPage)
 
 
 class Parameter(Struct, frozen=True):

@@ -173,6 +173,18 @@ async def test_where_nobody_is_named_everybody_is_let_in(served: Served) -> None
     assert (await served.get("/tasks")).status == 200
 
 
+async def test_a_page_in_a_browser_is_nobody_on_this_machine(
+    tmp_path: Path, engine: FakeEngine
+) -> None:
+    """One whose name leads to 127.0.0.1 starts nothing, whatever else it sends."""
+    async with guarded(tmp_path, engine, Credentials()) as served:
+        event, page = an_event(ID=ID), {"Origin": "http://evil.example"}
+        answer = await served.ask("POST", "/tasks", json=event, headers=page)
+        assert (answer.status, answer.json["Code"]) == (403, "forbidden_page")
+        assert (await served.ask("DELETE", f"/tasks/{ID}", headers=page)).status == 403
+        assert (await served.get("/tasks")).json == []
+
+
 # -- tokens --------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keelman import access
 from keelman.access import Admitted, Shown, Verdict, bearer, judge, own_token, read_tokens, unsafe
-from keelman.errors import CannotStart, ForbiddenClient, Unauthorized
+from keelman.errors import CannotStart, ForbiddenClient, ForbiddenPage, Unauthorized
 from tests.unit.given_credentials import NEW, OLD, OTHER
 
 TOKENS = read_tokens(f"manager-1 {OLD}\nmanager-1 {NEW}\nprometheus {OTHER}\n")
@@ -59,6 +59,18 @@ def test_who_may_speak(
     admitted: Admitted, token: str, names: tuple[str, ...] | None, verdict: Verdict
 ) -> None:
     assert judge(admitted, Shown(token=token, names=names)) == verdict
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:5556", "null", ""])
+def test_where_nobody_is_named_anybody_is_no_page_in_a_browser(origin: str) -> None:
+    """Whatever it calls itself: its author chooses the name that leads here."""
+    assert judge(Admitted(), Shown(origin=origin)) == Verdict("loopback", ForbiddenPage)
+
+
+@pytest.mark.parametrize("admitted", [BY_TOKEN, EITHER])
+def test_who_has_a_token_may_ask_from_a_page(admitted: Admitted) -> None:
+    """The token says who it is."""
+    assert judge(admitted, Shown(token=OLD, origin="http://x")) == Verdict("token:manager-1")
 
 
 @given(token=st.text(), names=st.none() | st.lists(st.text()).map(tuple))

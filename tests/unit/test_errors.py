@@ -60,6 +60,7 @@ def test_no_two_errors_of_the_api_have_the_same_code() -> None:
         ("Unauthorized", 401, "unauthorized"),
         ("Forbidden", 403, "not_allowed"),
         ("ForbiddenClient", 403, "forbidden_client"),
+        ("ForbiddenPage", 403, "forbidden_page"),
         ("NotFound", 404, "not_found"),
         ("UnknownTask", 404, "unknown_task"),
         ("MethodNotAllowed", 405, "method_not_allowed"),

@@ -79,6 +79,7 @@ class Door:
         shown = Shown(
             token=access.bearer(request.headers.get(hdrs.AUTHORIZATION)),
             names=_names(request.get_extra_info("peercert")),
+            origin=request.headers.get(hdrs.ORIGIN),
         )
         return access.judge(self._held.admitted, shown)
 
