@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -25,6 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 def main() -> int:
     asked = _arguments()
     console = Console(highlight=False)
+    logging.getLogger("aiohttp.server").disabled = True  # the proxy breaks off on purpose
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is to be left behind
     if os.geteuid() != 0:
         console.print("keelman: the torture starts an engine of its own, which takes root")
