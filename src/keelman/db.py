@@ -267,7 +267,11 @@ def _sweep(connection: sqlite3.Connection, now: float) -> None:
         " WHERE newer.task_id = task_events.task_id))",
         before * 2,
     )
-    connection.execute("DELETE FROM tombstones WHERE ended < ?", before)
+    connection.execute(
+        "DELETE FROM tombstones WHERE ended < ? AND NOT EXISTS (SELECT 1 FROM task_events"
+        " WHERE task_events.task_id = tombstones.task_id)",  # one may be younger: clocks go back
+        before,
+    )
     connection.execute(
         "DELETE FROM transitions WHERE seq <= (SELECT max(seq) FROM transitions) - ?",
         (TRANSITIONS_MOST,),

@@ -341,6 +341,16 @@ async def test_tombstones_stay_for_their_time(db: Db) -> None:
     assert not db.buried(TASK_ID)
 
 
+async def test_no_event_outlives_its_task_for_ever(db: Db, queue: Queue) -> None:
+    """The clock may have gone back between the event and the end."""
+    await queue.put(an_event(), NOW + 100)
+    await db.forget(a_task(COMPLETED, wish=1), NOW)
+    await db.sweep(NOW + TOMBSTONE_SECONDS + 1)
+    assert (queue.has_seen(an_event()), db.buried(TASK_ID)) == (True, True)
+    await db.sweep(NOW + TOMBSTONE_SECONDS + 101)
+    assert (queue.has_seen(an_event()), db.buried(TASK_ID)) == (False, False)
+
+
 async def test_of_a_live_tasks_events_only_the_newest_is_kept_for_ever(
     db: Db, queue: Queue
 ) -> None:
