@@ -47,6 +47,8 @@ CHUNK_BYTES = 256 * 1024
 WRITE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
 CALLER = web.RequestKey("caller", str)  # of a request: who asks, as far as that is known
+STRANGER = web.RequestKey("stranger", bool)  # of a request: whether the door lets him in nowhere
+CODE = web.ResponseKey("code", str)  # of an answer that is an error: its code
 
 
 class Door(Protocol):
@@ -72,8 +74,8 @@ class Api(Generic[W]):
     """Serves a worker's routes on one address until stopped.
 
     `bind` and `start` are two steps: a taken port is found before anything is set in motion.
-    `measure` is put round every answer, errors included; `door` is asked before anything else is
-    looked at, and whom it refuses learns nothing but that.
+    `around` is put round every answer, errors included, the first outermost; `door` is asked before
+    anything else is looked at, and whom it refuses learns nothing but that.
     """
 
     def __init__(
@@ -83,15 +85,14 @@ class Api(Generic[W]):
         worker: W,
         routes: Sequence[Route[Handler[W]]],
         *,
-        measure: Middleware | None = None,
+        around: Sequence[Middleware] = (),
         door: Door | None = None,
     ) -> None:
         self.address = address
         self.port = port
         self._door = door or NoDoor()
         self._open: set[web.AbstractRoute] = set()
-        inner: list[Middleware] = [_answer_errors, self._let_in]
-        middlewares = inner if measure is None else [measure, *inner]
+        middlewares = [*around, _answer_errors, self._let_in]
         self._app = web.Application(middlewares=middlewares, client_max_size=BODY_MOST_BYTES)
         for route in routes:
             self._add(route, worker)
@@ -119,7 +120,7 @@ class Api(Generic[W]):
     async def _let_in(self, request: web.Request, handler: Answering) -> web.StreamResponse:
         """Before the route, its parameters or its body are looked at."""
         verdict = self._door.judge(request)
-        request[CALLER] = verdict.caller
+        request[CALLER], request[STRANGER] = verdict.caller, verdict.refusal is not None
         if verdict.refusal is not None and request.match_info.route not in self._open:
             raise verdict.refusal
         return await handler(request)
@@ -210,7 +211,9 @@ def _error_response(error: KeelmanError) -> web.Response:
     headers = {"Retry-After": "1"} if error.retriable else {}
     if isinstance(error, Unauthorized):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    return json_response(body, status=error.status, headers=headers)
+    response = json_response(body, status=error.status, headers=headers)
+    response[CODE] = error.code
+    return response
 
 
 # -- what handlers use -----------------------------------------------------------------------------

@@ -67,10 +67,12 @@ class Db:
         query = "SELECT 1 FROM queue WHERE task_id = ? UNION SELECT 1 FROM tasks WHERE task_id = ?"
         return bool(self._store.read(query, task_id, task_id))
 
-    def listed(self, asked: Listing = EVERYTHING) -> Listed:
+    def listed(
+        self, asked: Listing = EVERYTHING, shown: Callable[[bytes], bytes] = bytes
+    ) -> Listed:
         """Tasks as clients see them, in the order in which they were first asked for.
 
-        Raises: TaskGone.
+        `shown` makes of a report what is shown of it. Raises: TaskGone.
         """
         with self._store.snapshot():
             recorded, waiting, seq = self._recorded(), self._waiting(), self.last_seq()
@@ -78,7 +80,8 @@ class Db:
         for place, task_id, wish, task in waiting:
             if (view := _shown(wish, task)) is not None:
                 entries[task_id] = Entry(place, task_id, encode_task(view))
-        return Listed(body=encode_list(asked.page(entries.values())), seq=seq)
+        page = [shown(report) for report in asked.page(entries.values())]
+        return Listed(body=encode_list(page), seq=seq)
 
     def _recorded(self) -> list[Any]:
         """Reports with their place in the list: an adopted task, never asked for, is before all."""

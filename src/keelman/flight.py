@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from keelman import reconcile
+from keelman import hiding, reconcile
 from keelman.errors import (
     EngineAway,
     EngineBusy,
@@ -25,13 +25,13 @@ from keelman.errors import (
     NameTaken,
     NotAllowedHere,
 )
+from keelman.hiding import HIDDEN
 from keelman.moves import Step
 from keelman.seen import Absent, Action, Seen, Unknown
 from keelman.task import Spec, Task, Wish
 from keelman.words import ANNOUNCED
 
 FORMAT = 1
-HIDDEN = "***"
 
 After = TypeVar("After", Step, Task)
 Kind = Literal[
@@ -157,7 +157,7 @@ def hidden(call: Call) -> Call:
     """The call with its secrets hidden: what the rules answer to it is their answer, hidden."""
     changes: dict[str, Any] = {"task": _task(call.task), "after": _after(call.after)}
     if isinstance(call, Stepped | Failed) and call.wish is not None:
-        changes["wish"] = msgspec.structs.replace(call.wish, spec=_spec(call.wish.spec))
+        changes["wish"] = msgspec.structs.replace(call.wish, spec=hiding.spec(call.wish.spec))
     if isinstance(call, Stepped):
         changes["seen"] = _seen(call.seen, call.task.spec)
     return msgspec.structs.replace(call, **changes)
@@ -173,11 +173,7 @@ def _after(after: Step | Task | None) -> Step | Task | None:
 
 
 def _task(task: Task) -> Task:
-    return task.but(spec=_spec(task.spec), message=_message(task.message))
-
-
-def _spec(spec: Spec) -> Spec:
-    return msgspec.structs.replace(spec, env=dict.fromkeys(spec.env, HIDDEN)) if spec.env else spec
+    return task.but(spec=hiding.spec(task.spec), message=_message(task.message))
 
 
 def _message(message: str) -> str:
@@ -191,7 +187,7 @@ def _seen(seen: Seen, spec: Spec) -> Seen:
     body = seen.body
     if isinstance(body, Absent | Unknown) or not body.spec_hash:
         return seen
-    told = _spec(spec).digest() if body.spec_hash == spec.digest() else HIDDEN
+    told = hiding.spec(spec).digest() if body.spec_hash == spec.digest() else HIDDEN
     return msgspec.structs.replace(seen, body=msgspec.structs.replace(body, spec_hash=told))
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from keelman.errors import BadField, BadRequest
 from keelman.health import port_of
+from keelman.hiding import HIDDEN
 from keelman.task import Spec
 
 CPU_LEAST = 0.01
@@ -86,9 +87,21 @@ def _strings(spec: Spec) -> Iterator[Objection]:
             yield Objection(field, "must not contain a NUL character")
     if _CONTROL.search(spec.user):
         yield Objection("User", "must not contain a control character")
-    for key, value in spec.env.items():
-        if not key or "=" in key or "\0" in key + value:
-            yield Objection("Env", f"{key[:80]!r} is no name: it must not be empty, hold = or NUL")
+    yield from _env(spec.env)
+
+
+def _env(env: Mapping[str, str]) -> Iterator[Objection]:
+    """What follows a = in a name is the value of somebody who meant NAME=VALUE, and is not told."""
+    for key, value in env.items():
+        name, equals, _ = key.partition("=")
+        if not key or equals or "\0" in key + value:
+            words = f"{(name + equals)[:80]!r} is no name: it must not be empty, hold = or NUL"
+            yield Objection("Env", words)
+        elif value == HIDDEN:
+            words = (
+                f"{key[:80]!r} is {HIDDEN}, which stands for a hidden value: send the value itself"
+            )
+            yield Objection("Env", words)
 
 
 def _amounts(spec: Spec) -> Iterator[Objection]:

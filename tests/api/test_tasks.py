@@ -31,7 +31,7 @@ async def test_a_task_that_is_sent_is_answered_with_itself_and_runs(
     answer = await served.ask("POST", f"/tasks{end}", json=event)
     assert answer.status == 201
     told = {name: answer.json[name] for name in ("ID", "Name", "Image", "Env", "State")}
-    assert told == {**event["Task"], "State": 0}
+    assert told == {**event["Task"], "Env": {"A": "***"}, "State": 0}
     task = await served.until(event["Task"]["ID"], "running")
     assert (task["State"], task["Attempt"], task["RestartCount"]) == (2, 1, 0)
     assert task["ContainerID"] in served.engine.containers

@@ -180,7 +180,7 @@ async def test_an_older_copy_finds_out_what_became_of_each_task(
     await machine.kill()
     restored = await keelman("restore", copy, "--data-dir", machine.data_dir)
     assert restored.status == 0, restored.err
-    await machine.start()
+    await machine.start("--show-env")
 
     runs = await machine.task(tasks.runs, wait="running")
     assert (runs["State"], runs["ContainerID"]) == (RUNNING, kept)

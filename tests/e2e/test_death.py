@@ -89,7 +89,7 @@ async def test_without_its_db_a_worker_adopts_what_runs(machine: Machine) -> Non
     await machine.task(over, wait="ended")
     await machine.kill()
     shutil.rmtree(machine.data_dir)
-    await machine.start()
+    await machine.start("--show-env")
     adopted = await machine.task(runs, wait="running")
     assert (adopted["State"], adopted["ContainerID"]) == (RUNNING, container)
     assert (adopted["Env"], adopted["Labels"]) == (secret["Env"], secret["Labels"])

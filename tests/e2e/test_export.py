@@ -139,7 +139,7 @@ async def test_the_line_makes_the_same_container(
 ) -> None:
     """In every field of an inspect but for names, and the restarter: now it is the engine."""
     (tmp_path / "a, b").mkdir()
-    await machine.start("--allow-mount", str(tmp_path), "--allow-cap", "NET_ADMIN")
+    await machine.start("--allow-mount", str(tmp_path), "--allow-cap", "NET_ADMIN", "--show-env")
     sent = filled(fields, tmp_path / "a, b", str(free_port()))
     task_id = await machine.send(Name=name, **sent)
     task = await machine.task(task_id, wait="running")
@@ -161,7 +161,7 @@ async def test_the_line_makes_the_same_container(
 
 async def test_the_words_are_those_of_the_line(machine: Machine) -> None:
     """`--json` is for whoever starts it without a shell."""
-    await machine.start()
+    await machine.start("--show-env")
     task_id = await machine.send(Command=["sh", "-c", "echo 'a  b'"], Env={"A": "x y"})
     command = (sys.executable, "-m", "keelman.cli", "export", "--json", task_id)
     words = await carried_out(*command, KEELMAN_ADDR=machine.url)

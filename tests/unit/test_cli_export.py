@@ -27,6 +27,7 @@ def a_task(**fields: Any) -> TaskReport:
         ({"name": "web"}, "--name web"),
         ({"name": "w"}, ""),
         ({"env": {"A": "", "B": "x"}}, "--env A= --env B=x"),
+        ({"env": {"A": "***", "B": "x"}}, "--env A --env B=x"),
         ({"cpu": 2.0}, "--cpus 2"),
         ({"cpu": 0.015}, "--cpus 0.015"),
         ({"cpu": 100.0}, "--cpus 100"),
@@ -82,6 +83,7 @@ def test_what_the_worker_adds_is_in_the_line(asked: int, usual: int, told: list[
     [
         ({}, []),
         ({"name": "my web"}, ["Name"]),
+        ({"env": {"A": "***", "B": "x"}}, ["Env"]),
         ({"timeout": 60, "disk": 5}, ["Timeout", "Disk"]),
         ({"health_check": "/health"}, ["HealthCheck"]),
         ({"labels": {"a=b": "c", "d": "e"}}, ["Labels"]),

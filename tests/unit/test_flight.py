@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from keelman import errors, flight, policy, reconcile
 from keelman.errors import EngineError, EngineFailed, NameTaken
 from keelman.flight import (
-    HIDDEN,
     Began,
     Call,
     Change,
@@ -30,6 +29,7 @@ from keelman.flight import (
     replayed,
     trouble,
 )
+from keelman.hiding import HIDDEN
 from keelman.seen import Absent, Action, Create, Pull, Remove, Seen, Signal, Start, Unknown
 from keelman.task import Spec, State, Task, Wish
 from keelman.words import ANNOUNCED

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage
+from structlog.testing import capture_logs
 
 from keelman.worker import own_log
 from keelman.worker.own_log import Lines
@@ -67,3 +70,15 @@ def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyP
     file.reading.set()
     lines.close()
     assert 1 <= len(file.getvalue().splitlines()) <= 3
+
+
+def test_what_is_no_http_is_not_quoted() -> None:
+    """A broken header may be a token, and what follows a wrong length a task with its Env."""
+    told = []
+    for error in (BadHttpMessage("Authorization: Bearer s3cret"), OSError(5, "broken")):
+        record = logging.LogRecord("aiohttp", 40, "", 0, "oops\nmore", None, None)
+        record.exc_info = (type(error), error, None)
+        with capture_logs() as logged:
+            own_log.Bridge().emit(record)
+        told.append((logged[0]["words"], logged[0]["error"]))
+    assert told == [("oops", "BadHttpMessage"), ("oops", "OSError(5, 'broken')")]

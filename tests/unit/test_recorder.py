@@ -30,8 +30,7 @@ from keelman.flight import (
 )
 from keelman.seen import Create, Running
 from keelman.task import State
-from keelman.worker import recorder
-from keelman.worker.recorder import FILE_NAME, OLD_NAME, FlightFile, Rules
+from keelman.worker.recorder import FILE_NAME, FlightFile, Rules
 from keelman.worker.worker import Worker
 from tests.unit.given import NOW, RUN, a_task, a_wish, created
 from tests.unit.given_wire import an_event
@@ -42,6 +41,7 @@ CALL = answered(Stepped(wish=RUN, task=a_task(), seen=created(), at=NOW))
 LENGTH = len(encode(CALL))
 BEGAN = Began(version="0.1.0", worker="w", at=NOW)
 LINES_MOST = 10
+OLD_NAME = f"{FILE_NAME}.1"
 CANNOT = "flight not recorded"
 CAN = "flight recorded again"
 
@@ -97,11 +97,9 @@ def test_what_a_crash_left_of_a_line_spoils_no_other(file: FlightFile, tmp_path:
     assert lines(tmp_path) == [BEGAN, Torn(), BEGAN, CALL]
 
 
-def test_there_are_two_files_at_most_of_so_many_bytes(
-    file: FlightFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_there_are_two_files_at_most_of_so_many_bytes(file: FlightFile, tmp_path: Path) -> None:
     bound = len(encode(BEGAN)) + LINES_MOST * LENGTH
-    monkeypatch.setattr(recorder, "FILE_MOST_BYTES", bound)
+    file._lines.most_bytes = bound
     for _ in range(5 * LINES_MOST):
         file(CALL)
         assert {path.name for path in tmp_path.iterdir()} <= {FILE_NAME, OLD_NAME}
@@ -110,13 +108,11 @@ def test_there_are_two_files_at_most_of_so_many_bytes(
     assert lines(tmp_path) == [BEGAN, *[CALL] * LINES_MOST]
 
 
-def test_a_full_file_is_not_gone_on_with(
-    file: FlightFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_file_is_not_gone_on_with(file: FlightFile, tmp_path: Path) -> None:
     """Also not by a worker that begins."""
     file(CALL)
     file.close()
-    monkeypatch.setattr(recorder, "FILE_MOST_BYTES", (tmp_path / FILE_NAME).stat().st_size + 10)
+    file._lines.most_bytes = (tmp_path / FILE_NAME).stat().st_size + 10
     file(CALL)
     assert lines(tmp_path, OLD_NAME) == lines(tmp_path) == [BEGAN, CALL]
 
@@ -170,10 +166,8 @@ def test_a_disk_that_becomes_full_in_a_line_leaves_none_of_it(
     assert lines(tmp_path) == [BEGAN, CALL, CALL]
 
 
-def test_a_line_that_is_too_long_is_left_out(
-    file: FlightFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder, "LINE_MOST_BYTES", 2 * LENGTH)
+def test_a_line_that_is_too_long_is_left_out(file: FlightFile, tmp_path: Path) -> None:
+    file._lines.line_most_bytes = 2 * LENGTH
     command = ("x" * 2 * LENGTH,)
     long = Stepped(wish=None, task=a_task(asked={"command": command}), seen=created(), at=NOW)
     file(CALL)

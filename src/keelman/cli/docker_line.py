@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from shlex import quote
 
+from keelman.hiding import HIDDEN
 from keelman.runtime import guards
 from keelman.task import Mount
 from keelman.wire import TaskReport
@@ -23,7 +24,7 @@ def options(task: TaskReport) -> Options:
     """`docker run`'s options, each with its value, in the order of the docs."""
     if _NAME.match(task.name):
         yield "--name", task.name
-    yield from (("--env", f"{key}={value}") for key, value in task.env.items())
+    yield from (("--env", _variable(key, value)) for key, value in task.env.items())
     yield from _limits(task)
     yield from _ports(task)
     yield from (("--mount", _mount(mount)) for mount in task.mounts)
@@ -33,6 +34,11 @@ def options(task: TaskReport) -> Options:
     yield from _ends(task)
     if task.entrypoint:
         yield "--entrypoint", task.entrypoint[0]
+
+
+def _variable(key: str, value: str) -> str:
+    """A name alone takes the value that it has where the line is run."""
+    return key if value == HIDDEN else f"{key}={value}"
 
 
 def _limits(task: TaskReport) -> Options:
@@ -136,6 +142,8 @@ def left_out(task: TaskReport) -> list[str]:
 def _left_out(task: TaskReport) -> Iterator[str]:
     if task.name and not _NAME.match(task.name):
         yield f"Name {task.name!r}: Docker takes no such name"
+    for key in (key for key, value in task.env.items() if value == HIDDEN):
+        yield f"Env {key!r}: the worker hides its value; set it where the line is run"
     if task.timeout:
         yield f"Timeout {task.timeout}: Docker ends nothing by itself"
     if task.disk:

@@ -98,6 +98,10 @@ class Given:
     keep_ended_tasks: Annotated[
         int, _option("How many ended tasks are kept.", validator=Number(gte=0))
     ] = 1000
+    show_env: Annotated[bool, _option("Tasks are shown with the values of their Env.")] = False
+    audit_reads: Annotated[
+        bool, _option("The audit log has a line for each request that only reads, too.")
+    ] = False
     log_format: Annotated[
         Literal["auto", "console", "json"], _option("auto: console on a terminal, else json.")
     ] = "auto"
@@ -148,6 +152,8 @@ def options(given: Given) -> WorkerOptions:
         start_slots=given.start_slots or PER_CORE * len(os.sched_getaffinity(0)),
         keep_ended_hours=given.keep_ended_hours,
         keep_ended_tasks=given.keep_ended_tasks,
+        show_env=given.show_env,
+        audit_reads=given.audit_reads,
         log_format=given.log_format,
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),

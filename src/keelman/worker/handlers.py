@@ -12,13 +12,25 @@ from uuid import UUID
 import msgspec
 from aiohttp.web import Request, Response, StreamResponse
 
-from keelman import description, errors, explanation, listing, machine, openapi, params, wire
+from keelman import (
+    audit_log,
+    description,
+    errors,
+    explanation,
+    listing,
+    machine,
+    openapi,
+    params,
+    spec,
+    wire,
+)
 from keelman.api import Handler, json_response, read_json, send_json
 from keelman.errors import BadField
 from keelman.routes import Answer, Parameter, Route
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
 from keelman.worker import describing, logs, metrics, reasons, sse, stats, waiting
+from keelman.worker.auditor import SUBJECT
 from keelman.worker.levels import Levels
 from keelman.worker.trial import trial
 from keelman.worker.worker import Worker
@@ -26,11 +38,14 @@ from keelman.worker.worker import Worker
 
 async def start_task(request: Request, worker: Worker) -> Response:
     """Put a TaskEvent on the queue, or tell what would come of it."""
-    if params.flag(request.query, "dry_run"):
-        event = wire.read_event(await read_json(request))
+    dry_run = params.flag(request.query, "dry_run")
+    event = wire.read_event(await read_json(request))
+    request[SUBJECT] = audit_log.subject(event)
+    if dry_run:
         return json_response(wire.encode_value(await trial(worker, event)))
-    event = wire.decode_event(await read_json(request))
-    return json_response(await worker.add_task(event), status=201)
+    if event.spec is not None:
+        spec.check(event.spec)
+    return json_response(worker.limits.show(await worker.add_task(event)), status=201)
 
 
 async def get_tasks(request: Request, worker: Worker) -> StreamResponse:
@@ -45,7 +60,8 @@ async def get_task(request: Request, worker: Worker) -> Response:
     """Show one task, at once or when it runs or has ended."""
     wait = waiting.Wait.of(request.query)
     task = await waiting.until(worker, task_id(request), wait)
-    return json_response(wire.encode_task(task, worker.images.progress(task)))
+    report = wire.encode_task(task, worker.images.progress(task))
+    return json_response(worker.limits.show(report))
 
 
 async def stop_task(request: Request, worker: Worker) -> Response:
@@ -54,6 +70,7 @@ async def stop_task(request: Request, worker: Worker) -> Response:
     stop = TaskEvent(
         id=None, state=State.COMPLETED, task_id=task_id(request), generation=generation
     )
+    request[SUBJECT] = audit_log.subject(stop)
     await worker.add_task(stop)
     return Response(status=204)
 

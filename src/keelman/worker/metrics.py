@@ -98,6 +98,8 @@ class Metrics:
         self._answers = self._counter("http_requests", "Requests that were answered.", *labels)
         words = "How long an answer took, but for streams."
         self._answer_seconds = self._histogram("http_request", words, USUAL_BUCKETS, *labels[:2])
+        words = "Lines of the audit log that could not be written."
+        self._unaudited = self._counter("audit_lines_lost", words)
         self._listeners = Gauge(
             "keelman_event_listeners", "Clients that follow the events.", registry=self.registry
         )
@@ -169,6 +171,11 @@ class Metrics:
     def listening(self, more: int) -> None:
         """So many clients more, or less, follow the events."""
         self._listeners.inc(more)
+
+    @harmless
+    def unaudited(self) -> None:
+        """A line of the audit log is lost."""
+        self._unaudited.inc()
 
     @harmless
     def expiring(self, when: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ import threading
 from typing import Literal, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 LINES_MOST = 10_000
 LAST_LINES_SECONDS = 2.0
@@ -55,9 +56,14 @@ class Bridge(logging.Handler):
     """What libraries log, as one line of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = repr(record.exc_info[1]) if record.exc_info else None
+        error = _told(record.exc_info[1]) if record.exc_info else None
         words = record.getMessage().splitlines()[0][:200]
         structlog.get_logger(record.name).warning("library", words=words, error=error)
+
+
+def _told(error: BaseException | None) -> str:
+    """An error, without the words of one about what is no HTTP: those quote what was sent."""
+    return type(error).__name__ if isinstance(error, HttpProcessingError) else repr(error)
 
 
 def configure(form: Literal["auto", "console", "json"]) -> None:

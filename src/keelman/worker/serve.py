@@ -22,6 +22,7 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
+from keelman import hiding
 from keelman.allowed import Allowed
 from keelman.api import Api
 from keelman.db import Db
@@ -32,7 +33,8 @@ from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
-from keelman.worker import own_log
+from keelman.worker import data_dir, own_log
+from keelman.worker.auditor import Auditor
 from keelman.worker.door import Credentials, Door
 from keelman.worker.handlers import ROUTES
 from keelman.worker.metrics import Metrics
@@ -62,6 +64,8 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     start_slots: int = 4
     keep_ended_hours: float = 24.0
     keep_ended_tasks: int = 1000
+    show_env: bool = False
+    audit_reads: bool = False
     log_format: Literal["auto", "console", "json"] = "auto"
 
     @property
@@ -72,6 +76,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
             pids_usual=self.pids_usual,
             keep_ended_seconds=self.keep_ended_hours * 3600,
             keep_ended_tasks=self.keep_ended_tasks,
+            show=bytes if self.show_env else hiding.report,
         )
 
 
@@ -90,12 +95,8 @@ async def serve(
         undo.push_async_callback(engine.close)
         metrics = Metrics(clock)
         door = Door(options.credentials, clock, metrics.expiring)
-        store = Store(options.data_dir, new_id, metrics.committed)
+        store = _store(options.data_dir, new_id, metrics)
         undo.callback(store.close)
-        if store.set_aside is not None:
-            log.error("broken database set aside", kept_as=str(store.set_aside))
-        if store.new_log:
-            log.warning("the log has a new id", why=store.new_log)
         recorder = FlightFile(options.data_dir, lambda: _began(options, clock))
         undo.callback(recorder.close)
         worker = Worker(
@@ -107,11 +108,25 @@ async def serve(
             recorder=recorder,
         )
         await _own(worker.db, options.name)
-        api = Api(options.host, options.port, worker, ROUTES, measure=metrics.measure, door=door)
+        auditor = _auditor(options, clock, metrics)
+        undo.callback(auditor.close)
+        around = (metrics.measure, auditor.audit)
+        api = Api(options.host, options.port, worker, ROUTES, around=around, door=door)
         api.bind()
         door.check(on_loopback=api.on_loopback)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
         await _run(worker, api, options)
+
+
+def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:
+    """The open database, and what was met in opening it, told. Raises: CannotStart."""
+    store = Store(directory, new_id, metrics.committed)
+    data_dir.close_to_others(directory)
+    if store.set_aside is not None:
+        log.error("broken database set aside", kept_as=str(store.set_aside))
+    if store.new_log:
+        log.warning("the log has a new id", why=store.new_log)
+    return store
 
 
 def _engine(options: WorkerOptions) -> DockerRuntime:
@@ -122,6 +137,12 @@ def _engine(options: WorkerOptions) -> DockerRuntime:
         tls=engine_tls(options.docker_certs) if options.docker_certs else None,
         config=options.docker_config,
         pids_usual=options.pids_usual,
+    )
+
+
+def _auditor(options: WorkerOptions, clock: Callable[[], float], metrics: Metrics) -> Auditor:
+    return Auditor(
+        options.data_dir, options.name, clock, metrics.unaudited, reads=options.audit_reads
     )
 
 

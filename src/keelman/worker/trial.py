@@ -56,9 +56,18 @@ def _create(worker: Worker, event: TaskEvent, verdict: Verdict) -> dict[str, Any
     if event.spec is None:
         return None
     last = verdict.known.task
-    task = Task(id=event.task_id, spec=event.spec, generation=event.generation)
+    spec = _named(event.spec)
+    task = Task(id=event.task_id, spec=spec, generation=event.generation)
     body = worker.runtime.create_body(task, 1 if last is None else last.attempt + 1)
-    return {**body, "Env": [f"{name}=" for name in event.spec.env]}
+    return {**body, "Env": [f"{name}=" for name in spec.env]}
+
+
+def _named(asked: Spec) -> Spec:
+    """The spec, without what was meant as a value and stands in a name: that is objected to."""
+    if not any("=" in name for name in asked.env):
+        return asked
+    named = {name.partition("=")[0]: value for name, value in asked.env.items()}
+    return msgspec.structs.replace(asked, env=named)
 
 
 def _sound(event: TaskEvent, wrong: Sequence[spec.Objection]) -> TaskEvent:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
+from keelman import hiding
 from keelman.allowed import Allowed
 from keelman.db import Db, Listed
 from keelman.errors import (
@@ -32,7 +33,7 @@ from keelman.runtime import Runtime, guards
 from keelman.seen import Absent, Action, Body, Create, Pull, Seen, Unknown
 from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
-from keelman.worker import last_words, permission, telling
+from keelman.worker import discretion, last_words, permission, telling
 from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.knowledge import Knowledge
@@ -56,6 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pids_usual: int = guards.PIDS_USUAL
     keep_ended_seconds: float = 24 * 3600.0
     keep_ended_tasks: int = 1000
+    show: Callable[[bytes], bytes] = hiding.report  # a task's report, as who asks may see it
 
 
 class Worker:
@@ -124,7 +126,7 @@ class Worker:
 
     def get_tasks(self, asked: Listing) -> Listed:
         """The tasks that are asked for, oldest first, as JSON. Raises: TaskGone."""
-        return self.db.listed(asked)
+        return self.db.listed(asked, self.limits.show)
 
     def get_task(self, task_id: str) -> Task:
         """One task, with the progress of a pull it waits for. Raises: UnknownTask."""
@@ -240,7 +242,7 @@ class Worker:
         if self.engine_trouble:
             return Seen(body=Unknown(why=self.engine_trouble))
         try:
-            seen = await self.runtime.look(task)
+            seen = discretion.seen(await self.runtime.look(task), task.spec)
             if isinstance(seen.body, Absent) and task.started == task.attempt > 0:
                 await self.check_engine()
         except EngineError as error:
@@ -272,7 +274,8 @@ class Worker:
         try:
             await self._do(task, action)
             after = Step(task=self.rules.done(task, action, self.clock()))
-        except EngineError as error:
+        except EngineError as met:
+            error = discretion.error(met, task.spec)
             log.warning("action failed", task=task.id, action=str(action), error=error.message)
             wish = self.queue.get(task.id)  # anew: a stop may have come during the call
             after = self.rules.failed(wish, task, action, error, self.clock())
