@@ -146,6 +146,7 @@ async def test_what_only_reads_is_on_record_when_the_operator_wants_it(
             ("token:manager-1", "GET", "/tasks", 200, ""),
             ("token:manager-1", "GET", "/tasks/no-uuid", 400, "bad_field"),
         ]
+        assert log.lines(REFUSED_NAME) == [], "it was answered"
 
 
 async def test_who_is_not_let_in_is_in_a_file_of_his_own(log: Audited) -> None:

@@ -11,7 +11,9 @@ from uuid import uuid4
 import pytest
 
 from keelman.errors import EngineFailed
-from keelman.runtime.fake import FakeEngine
+from keelman.runtime.fake import FakeEngine, Program
+from keelman.seen import Refused
+from keelman.task import Reason
 from tests.api.conftest import Served, an_event, until
 
 ENV = {"TOKEN": "s3cret-pa55w0rd", "EMPTY": ""}
@@ -91,3 +93,15 @@ async def test_an_engine_that_quotes_a_value_does_not_tell_it(served: Served) ->
         answer = json.dumps((await served.get(path)).json)
         assert ENV["TOKEN"] not in answer
     assert "TOKEN=***" in (await served.get(f"/tasks/{task_id}")).json["Message"]
+
+
+async def test_a_start_that_is_refused_in_words_with_a_value_does_not_tell_it(
+    served: Served,
+) -> None:
+    words = f'runc: env "TOKEN={ENV["TOKEN"]}" is bad'
+    no = Refused(reason=Reason.START_REFUSED, message=words)
+    served.engine.programs[("refused",)] = Program(refuse=no)
+    task_id = await served.has_run("refused", Env=ENV)
+    task = (await served.get(f"/tasks/{task_id}")).json
+    assert 'env "TOKEN=***" is bad' in task["Message"]
+    assert ENV["TOKEN"] not in json.dumps((await served.get(f"/tasks/{task_id}/transitions")).json)
