@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from cyclopts import App
 
-from keelman import Client, answers, errors, listing
+from keelman import Client, answers, bounds, errors, listing
 from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.failures import EXIT_STATUSES
@@ -219,6 +219,28 @@ def test_every_status_of_a_route_belongs_to_an_error() -> None:
     known = {row[1] for row in answers} | {"200", "201", "204"}
     for row in tables("docs/api.md", "## Routes")[0]:
         assert set(re.findall(r"\b[2-5]\d\d\b", row[2])) <= known
+
+
+def shown(name: str, value: float) -> str:
+    """A bound as people read it."""
+    match name.rsplit("_", 1)[-1]:
+        case "SECONDS":
+            return f"{value:g} s"
+        case "BYTES" if value % 2**20 == 0:
+            return f"{value // 2**20:g} MiB"
+        case "BYTES" if value % 2**16 == 0:
+            return f"{value // 2**10:g} KiB"
+        case "BYTES":
+            return f"{value} bytes"
+        case _:
+            return str(value)
+
+
+def test_every_limit_is_documented_in_the_order_of_its_table() -> None:
+    real = [shown(name, value) for name, value in vars(bounds).items() if name.isupper()]
+    assert [row[1] for row in tables("docs/api.md", "## Limits")[0]] == real
+    stay = bounds.LISTENERS_MOST + bounds.LOG_READERS_MOST + bounds.WAITERS_MOST
+    assert f"{bounds.CONNECTIONS_MOST - stay} connections are left" in text_of("docs/api.md")
 
 
 # -- states --------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from keelman import access, wire
+from keelman import access, bounds, wire
 from keelman.access import Verdict
+from keelman.connections import EXPECTS, Connections
 from keelman.errors import (
     BadField,
     CannotStart,
@@ -41,11 +42,8 @@ W = TypeVar("W")
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request, W], Awaitable[web.StreamResponse]]
 
-BODY_MOST_BYTES = 1024 * 1024
-BODY_SECONDS = 10.0
-CHUNK_BYTES = 256 * 1024
-WRITE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 1.0
+TOO_LARGE = f"the body is larger than {bounds.BODY_MOST_BYTES} bytes (1 MiB)"
 CALLER = web.RequestKey("caller", str)  # of a request: who asks, as far as that is known
 STRANGER = web.RequestKey("stranger", bool)  # of a request: whether the door lets him in nowhere
 CODE = web.ResponseKey("code", str)  # of an answer that is an error: its code
@@ -93,17 +91,12 @@ class Api(Generic[W]):
         self._door = door or NoDoor()
         self._open: set[web.AbstractRoute] = set()
         middlewares = [*around, _answer_errors, self._let_in]
-        self._app = web.Application(middlewares=middlewares, client_max_size=BODY_MOST_BYTES)
+        self._app = web.Application(middlewares=middlewares, client_max_size=bounds.BODY_MOST_BYTES)
         for route in routes:
             self._add(route, worker)
-        self._runner = web.AppRunner(
-            self._app,
-            handler_cancellation=True,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            auto_decompress=False,  # a few bytes may become gigabytes
-            access_log=None,
-        )
+        self._runner = web.AppRunner(self._app)
         self._socket: socket.socket | None = None
+        self._connections: Connections | None = None
 
     def _add(self, route: Route[Handler[W]], worker: W) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -136,12 +129,7 @@ class Api(Generic[W]):
             )
         except OSError as error:
             where = f"{self.address} port {self.port}"
-            words = (
-                error.strerror
-                if isinstance(error, socket.gaierror)
-                else os.strerror(error.errno or 0)
-            )
-            raise CannotStart(f"cannot listen on {where}: {words}") from error
+            raise CannotStart(f"cannot listen on {where}: {_words(error)}") from error
         self.port = self._socket.getsockname()[1]
 
     @property
@@ -156,15 +144,30 @@ class Api(Generic[W]):
         assert self._socket is not None, "bind comes first"
         return ipaddress.ip_address(self._socket.getsockname()[0]).is_loopback
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return 0 if self._connections is None else len(self._connections)
+
     async def start(self) -> None:
-        """Begin to answer."""
+        """Be ready to answer: who connects waits for `take`."""
         assert self._socket is not None, "bind comes first"
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket, ssl_context=self._door.tls).start()
+        assert self._runner.server is not None
+        self._connections = Connections(self._runner.server, self._socket, self._door.tls)
+
+    async def take(self) -> None:
+        """Take connections and answer them, until cancelled."""
+        assert self._connections is not None, "start comes first"
+        await self._connections.run()
 
     async def stop(self) -> None:
         """Stop answering; requests that still run are cancelled after a short while."""
+        if self._connections is not None:
+            await self._connections.end(SHUTDOWN_SECONDS)
         await self._runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()
 
 
 def _words(error: OSError) -> str:
@@ -199,7 +202,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> KeelmanErro
             allowed = error.headers[hdrs.ALLOW]
             return MethodNotAllowed(f"{request.path} answers {allowed}, not {request.method}")
         case web.HTTPRequestEntityTooLarge():
-            return TooLarge(f"the body is larger than {BODY_MOST_BYTES} bytes (1 MiB)")
+            return TooLarge(TOO_LARGE)
         case web.HTTPNotFound():
             return NotFound(f"there is no route {request.path}")
         case _:
@@ -233,8 +236,8 @@ async def send_json(
     response = web.StreamResponse(headers=headers)
     response.content_type, response.content_length = "application/json", len(body)
     async with streaming(request, response):
-        for start in range(0, len(body), CHUNK_BYTES):
-            await send(response, body[start : start + CHUNK_BYTES])
+        for start in range(0, len(body), bounds.CHUNK_BYTES):
+            await send(response, body[start : start + bounds.CHUNK_BYTES])
     return response
 
 
@@ -244,11 +247,15 @@ async def read_json(request: web.Request) -> bytes:
         raise NotJson("Content-Type must be application/json")
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise NotJson("Content-Encoding is not supported; send the JSON as it is")
+    if (request.content_length or 0) > bounds.BODY_MOST_BYTES:
+        raise TooLarge(TOO_LARGE)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(bounds.BODY_SECONDS):
+            if request[EXPECTS].lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return await request.read()
     except TimeoutError as error:
-        raise RequestTimeout(f"the body did not come within {BODY_SECONDS:g} s") from error
+        raise RequestTimeout(f"the body did not come within {bounds.BODY_SECONDS:g} s") from error
 
 
 def check_query(request: web.Request, asked: Mapping[str, Parameter]) -> None:
@@ -285,5 +292,5 @@ def _cut_off(request: web.Request) -> None:
 
 async def send(response: web.StreamResponse, chunk: bytes) -> None:
     """Write to a client that has to read. Raises: ConnectionError, TimeoutError."""
-    async with asyncio.timeout(WRITE_SECONDS):
+    async with asyncio.timeout(bounds.WRITE_SECONDS):
         await response.write(chunk)

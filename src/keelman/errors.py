@@ -15,7 +15,7 @@ never returned; `api` maps them to responses in one place.
     ├── Gone            410  ContainerGone, EventsGone, TaskGone
     ├── TooLarge        413
     ├── NotJson         415
-    ├── Unavailable     503  CannotRecord, EngineUnavailable
+    ├── Unavailable     503  CannotRecord, EngineUnavailable, TooMany
     ├── IllegalMove     500  a state change that the design forbids: a bug
     ├── CannotStart          the worker may not run here at all
     ├── CannotCopy           no backup, or nothing restored
@@ -174,6 +174,12 @@ class CannotRecord(Unavailable):
 
 class EngineUnavailable(Unavailable):
     code = "engine_unavailable"
+
+
+class TooMany(Unavailable):
+    """As many as there may be do the same already."""
+
+    code = "too_many"
 
 
 class IllegalMove(KeelmanError):

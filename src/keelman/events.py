@@ -16,7 +16,7 @@ from keelman.task import Transition
 from keelman.wire import encode_transition
 
 RING_LENGTH = 4096
-READ_MOST = 500
+READ_MOST = 100  # held for each listener that is behind
 
 
 class Entry:

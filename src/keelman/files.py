@@ -26,9 +26,12 @@ PATIENCE = "PRAGMA busy_timeout = 5000"
 def hold(directory: Path) -> int:
     """The lock of a data directory, which is made if there is none.
 
+    It is its owner's alone, unless it holds something already: then it may be more than ours.
     Raises: BlockingIOError when another process holds it, OSError.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not any(directory.iterdir()):
+        directory.chmod(0o700)
     return lock_file(directory / LOCK_NAME)
 
 

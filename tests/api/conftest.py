@@ -96,6 +96,7 @@ class Served:
         await watch.contacted.wait()
         self.api.bind()
         await self.api.start()
+        self._taking = asyncio.create_task(self.api.take())
         self.session = ClientSession(
             f"http://127.0.0.1:{self.api.port}", trace_configs=[contract.watching()]
         )
@@ -103,19 +104,24 @@ class Served:
     async def stop(self) -> None:
         """In the order in which a process does it."""
         await self.session.close()
-        self.worker.events.close()
-        await self.api.stop()
+        await self.stop_answering()
         for loop in self._loops:
             assert not loop.done(), "a loop has died"
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self.store.close()
 
+    async def stop_answering(self) -> None:
+        self._taking.cancel()
+        await asyncio.wait([self._taking])
+        assert self._taking.cancelled(), "the loop that takes connections has died"
+        self.worker.events.close()
+        await self.api.stop()
+
     @property
     def connections(self) -> int:
         """How many sockets are open at its end."""
-        server = self.api._runner.server
-        return 0 if server is None else len(server.connections)
+        return self.api.connections
 
     # -- asking ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from keelman import api
+from keelman import bounds
 from keelman import db as dbs
 from keelman import events as streams
 from keelman.task import State, Transition
@@ -190,7 +190,7 @@ def deaf_client(served: Served) -> socket.socket:
 async def test_a_listener_that_never_reads_is_cut_off_and_costs_nobody_else(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(bounds, "WRITE_SECONDS", 0.05)
     move = Transition(
         task_id="x",
         from_=State.PENDING,

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from keelman import api
+from keelman import bounds
 from keelman.worker.handlers import ROUTES
 from tests.api.conftest import Served, an_event
 from tests.api.raw import HEAD, raw
@@ -205,9 +205,9 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize(
     ("size", "status"),
     [
-        pytest.param(api.BODY_MOST_BYTES, 201, id="1 MiB"),
-        pytest.param(api.BODY_MOST_BYTES + 1, 413, id="one byte more"),
-        pytest.param(4 * api.BODY_MOST_BYTES, 413, id="4 MiB"),
+        pytest.param(bounds.BODY_MOST_BYTES, 201, id="1 MiB"),
+        pytest.param(bounds.BODY_MOST_BYTES + 1, 413, id="one byte more"),
+        pytest.param(4 * bounds.BODY_MOST_BYTES, 413, id="4 MiB"),
     ],
 )
 async def test_a_body_over_1_mib_is_413(
@@ -223,7 +223,7 @@ async def test_a_body_over_1_mib_is_413(
 async def test_a_body_that_does_not_come_in_time_is_408(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bounds, "BODY_SECONDS", 0.05)
     answer = await raw(served, HEAD + b"Content-Length: 100\r\n\r\n{", until=b"request_timeout")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"application/json" in answer

@@ -259,8 +259,7 @@ async def test_it_stops_with_streams_and_waits_open_and_leaves_its_containers(
             asked = when_asked(served, monkeypatch)
             waiting = asyncio.create_task(served.get(f"/tasks/{task_id}?wait=ended&timeout=3600"))
             await asked.wait()
-            served.worker.events.close()
-            await served.api.stop()
+            await served.stop_answering()
             assert await listener.block() == {}  # the stream has ended
             assert (await waiting).json["State"] == 2  # it is told what is
     assert [one.live for one in engine.containers.values()] == [True]

@@ -35,6 +35,24 @@ def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
+def test_an_empty_directory_becomes_its_owners_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    open_store(tmp_path).close()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_with_something_in_it_keeps_its_mode_and_every_file_is_the_owners_alone(
+    tmp_path: Path,
+) -> None:
+    """It may be more than the worker's: nobody is shut out of what was his."""
+    (tmp_path / "theirs").touch()
+    tmp_path.chmod(0o755)
+    open_store(tmp_path).close()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    ours = set(tmp_path.iterdir()) - {tmp_path / "theirs"}
+    assert {file.stat().st_mode & 0o777 for file in ours} == {0o600}
+
+
 def test_a_directory_that_cannot_be_used_is_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotStart, match="cannot be used"):

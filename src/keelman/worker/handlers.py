@@ -181,7 +181,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         get_task,
         (Answer(200, "the Task", wire.TaskReport),),
         parameters=waiting.PARAMETERS,
-        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
+        refusals=(errors.BadField, errors.UnknownTask, errors.TooMany, errors.CannotRecord),
     ),
     Route(
         "DELETE",
@@ -202,7 +202,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         parameters=logs.PARAMETERS,
         refusals=(
             *(errors.BadField, errors.UnknownTask, errors.ContainerGone, errors.EngineError),
-            *(errors.EngineAway, errors.CannotRecord),
+            *(errors.EngineAway, errors.TooMany, errors.CannotRecord),
         ),
     ),
     Route(
@@ -225,7 +225,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         get_events,
         (Answer(200, "Server-Sent Events, without end", media="text/event-stream"),),
         parameters=sse.PARAMETERS,
-        refusals=(errors.BadField, errors.EventsGone, errors.CannotRecord),
+        refusals=(errors.BadField, errors.EventsGone, errors.TooMany, errors.CannotRecord),
     ),
     Route(
         "GET",

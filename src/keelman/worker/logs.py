@@ -75,8 +75,16 @@ class LogRequest(Struct, frozen=True, kw_only=True):
 async def send_logs(
     request: Request, worker: Worker, task_id: str, asked: LogRequest
 ) -> StreamResponse:
-    """Answer with a task's output. Raises: UnknownTask, ContainerGone, EngineAway."""
-    await _check(worker, worker.get_task(task_id), asked.attempt)
+    """Answer with a task's output. Raises: UnknownTask, TooMany, ContainerGone, EngineAway."""
+    task = worker.get_task(task_id)
+    with worker.seats.readers.one():
+        await _check(worker, task, asked.attempt)
+        return await _sent(request, worker, task_id, asked)
+
+
+async def _sent(
+    request: Request, worker: Worker, task_id: str, asked: LogRequest
+) -> StreamResponse:
     response = StreamResponse()
     response.content_type, response.charset = "text/plain", "utf-8"
     async with streaming(request, response), aclosing(_chunks(worker, task_id, asked)) as chunks:

@@ -200,7 +200,10 @@ async def _answer_until(
     await api.start()
     log.info("listening", address=api.url, engine=worker.engine_trouble)
     try:
-        await told_to_stop.wait()
+        async with asyncio.TaskGroup() as group:
+            taking = group.create_task(api.take(), name="connections")
+            await told_to_stop.wait()
+            taking.cancel()
         log.info("stopping; containers go on running")
     finally:
         worker.events.close()

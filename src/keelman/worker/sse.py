@@ -7,10 +7,11 @@ refused is refused before the first byte.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 
 from aiohttp.web import Request, StreamResponse
 
-from keelman import params
+from keelman import bounds, params
 from keelman.api import send, streaming
 from keelman.errors import EventsGone
 from keelman.events import Entry
@@ -27,17 +28,21 @@ PARAMETERS = (
 
 
 async def send_events(request: Request, worker: Worker, last_id: str | None) -> StreamResponse:
-    """Transitions from after `last_id` on (None: from now on), until the client goes."""
+    """Transitions from after `last_id` on (None: from now on), until the client goes.
+
+    Raises: TooMany, BadField, EventsGone.
+    """
     seq = first_seq(worker, last_id)
     response = StreamResponse()
     response.content_type = "text/event-stream"
-    async with streaming(request, response):
-        await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
-        worker.metrics.listening(1)
-        try:
-            await _pump(response, worker, seq)
-        finally:
-            worker.metrics.listening(-1)
+    with worker.seats.listeners.one():
+        async with streaming(request, response):
+            await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
+            worker.metrics.listening(1)
+            try:
+                await _pump(response, worker, seq)
+            finally:
+                worker.metrics.listening(-1)
     return response
 
 
@@ -49,9 +54,21 @@ async def _pump(response: StreamResponse, worker: Worker, seq: int) -> None:
         except TimeoutError:
             await send(response, b": still here\n\n")
             continue
-        if entries:
-            await send(response, b"".join(frame(worker.db.log_id, entry) for entry in entries))
-            seq = entries[-1].move.seq
+        for chunk in chunks(frame(worker.db.log_id, entry) for entry in entries):
+            await send(response, chunk)
+        seq = entries[-1].move.seq if entries else seq
+
+
+def chunks(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Frames, some at a time: what a listener that does not read has lying in memory."""
+    held = bytearray()
+    for one in frames:
+        held += one
+        if len(held) >= bounds.CHUNK_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
 def frame(log_id: str, entry: Entry) -> bytes:

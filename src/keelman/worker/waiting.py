@@ -44,9 +44,9 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 async def until(worker: Worker, task_id: str, wait: Wait) -> Task:
-    """The task as it is when the wait is over. Raises: UnknownTask."""
-    if wait.state is not None:
-        with contextlib.suppress(TimeoutError):
+    """The task as it is when the wait is over. Raises: UnknownTask, TooMany."""
+    if wait.state is not None and worker.get_task(task_id).state < wait.state:
+        with worker.seats.waiters.one(), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait.timeout_seconds):
                 await _reached(worker, task_id, wait.state)
     return worker.get_task(task_id)

@@ -42,6 +42,7 @@ from keelman.worker.metrics import Metrics
 from keelman.worker.mishaps import Mishaps
 from keelman.worker.probes import Probes
 from keelman.worker.recorder import Recorder, Rules
+from keelman.worker.seats import House
 from keelman.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class Worker:
         self.queue = Queue(store)
         self.db = Db(store)
         self.events = Events(self.db)
+        self.seats = House()
         self.runtime = runtime
         self.clock = clock
         self.began = 0.0  # by `run_tasks`
