@@ -36,6 +36,7 @@ from keelman.wire import (
 from keelman.worker import logs
 from keelman.worker.handlers import CONTRACT, ROUTES
 from keelman.worker.serve import LOCK_PLACES
+from tests.api.attacks import ATTACKS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "keelman"
@@ -241,6 +242,13 @@ def test_every_limit_is_documented_in_the_order_of_its_table() -> None:
     assert [row[1] for row in tables("docs/api.md", "## Limits")[0]] == real
     stay = bounds.LISTENERS_MOST + bounds.LOG_READERS_MOST + bounds.WAITERS_MOST
     assert f"{bounds.CONNECTIONS_MOST - stay} connections are left" in text_of("docs/api.md")
+
+
+def test_the_attacks_that_are_told_of_are_those_that_are_tried() -> None:
+    """Each with its answer, in the order of their tables."""
+    page, _, _ = text_of("docs/security.md").partition("\n### Connections\n")
+    rows = re.findall(r"^\| ([^|]+) \| (closed|[\d ]+) \|$", page, re.MULTILINE)
+    assert rows == [(attack.name, attack.answer) for attack in ATTACKS]
 
 
 # -- states --------------------------------------------------------------------------------------

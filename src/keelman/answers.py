@@ -23,6 +23,7 @@ from keelman.errors import KeelmanError
 from keelman.wire import ErrorReport
 
 _Answer = TypeVar("_Answer")
+_NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CLOSED = (errno.ECONNRESET, errno.EPIPE)
 _SSL_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 
@@ -85,7 +86,7 @@ def decoded(text: bytes, kind: type[_Answer]) -> _Answer:
     """An answer's body. Raises: ClientError."""
     try:
         return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as error:
+    except _NOT_UNDERSTOOD as error:
         words = f"the worker's answer is not understood: {error}"
         raise ClientError(HTTPStatus.BAD_GATEWAY, "not_understood", words) from error
 
@@ -94,7 +95,7 @@ def refusal(status: int, text: bytes) -> ClientError:
     """What an answer of this status says."""
     try:
         told = msgspec.json.decode(text, type=ErrorReport)
-    except msgspec.DecodeError:
+    except _NOT_UNDERSTOOD:
         words = text[:200].decode("utf-8", "replace").strip() or "no further words"
         return ClientError(status, "http_error", f"HTTP status {status}: {words}")
     return ClientError(status, told.code, told.message)

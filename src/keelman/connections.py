@@ -77,6 +77,7 @@ class Connections(web.Server):
                 peer = await self._accepted()
                 if self._has_room():
                     group.create_task(self._welcome(peer), name="handshake")
+                    await asyncio.sleep(0)  # it is counted from here on
                 else:
                     peer.close()
 

@@ -178,12 +178,15 @@ async def test_what_is_no_longer_kept_is_gone(
 # -- who does not read ---------------------------------------------------------------------------
 
 
-def deaf_client(served: Served) -> socket.socket:
+ASKED = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def deaf_client(served: Served, asked: bytes = ASKED) -> socket.socket:
     """A client that asks for the stream and never reads from it."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", served.api.port))
-    client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+    client.sendall(asked)
     return client
 
 

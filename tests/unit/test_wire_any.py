@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keelman import wire
 from keelman.errors import BadRequest
 from keelman.task import TaskEvent, Wish, new_task
+from tests.fuzzing import times
 from tests.unit.given import TASK_ID
 from tests.unit.given_wire import EVENT_ID
 
@@ -83,19 +84,19 @@ def outcome(body: bytes) -> TaskEvent | None:
     return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150), deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_politely(body: bytes) -> None:
     outcome(body)
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150), deadline=None)
 @given(ANYTHING)
 def test_any_json_is_refused_politely(value: object) -> None:
     outcome(json.dumps(value).encode())
 
 
-@settings(max_examples=250)
+@settings(max_examples=times(250), deadline=None)
 @given(SOUND_EVENTS, st.data())
 def test_a_field_changed_at_random_is_understood_or_refused(
     event: dict[str, Any], data: st.DataObject
@@ -107,7 +108,7 @@ def test_a_field_changed_at_random_is_understood_or_refused(
     outcome(json.dumps(event).encode())
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150), deadline=None)
 @given(SOUND_EVENTS, st.data())
 def test_bytes_changed_at_random_are_understood_or_refused(
     event: dict[str, Any], data: st.DataObject
@@ -118,7 +119,7 @@ def test_bytes_changed_at_random_are_understood_or_refused(
     outcome(body[:at] + data.draw(st.binary(max_size=4)) + body[until:])
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(150), deadline=None)
 @given(SOUND_EVENTS)
 def test_a_sound_event_is_understood_and_its_report_tells_the_same_spec(
     event: dict[str, Any],
@@ -140,7 +141,7 @@ def test_a_sound_event_is_understood_and_its_report_tells_the_same_spec(
     assert again == decoded
 
 
-@settings(max_examples=100)
+@settings(max_examples=times(100), deadline=None)
 @given(SOUND_EVENTS)
 def test_what_is_recorded_of_an_event_reads_back_as_it_was(event: dict[str, Any]) -> None:
     decoded = wire.decode_event(json.dumps(event).encode())

@@ -101,7 +101,7 @@ def _read(file: Path) -> dict[str, object]:
         return msgspec.json.decode(text, type=dict[str, object])
     except OSError as error:
         raise Usage(f"--file: {error.strerror}: {file}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Usage(f"--file: {file} is no JSON object: {error}") from error
 
 

@@ -14,8 +14,8 @@ from keelman.cli.failures import Usage
 
 _SIZES = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+)([smhd]?)")
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d{1,12})([smhd]?)")
 _PORT = re.compile(r"(?:(\d+):)?(\d+)(?:/(tcp|udp|sctp))?")
 
 
@@ -37,15 +37,14 @@ def seconds(text: str, option: str) -> int:
 
 def moment(text: str, now: datetime) -> float:
     """`10m` (ago), `2026-01-31T08:00Z` or seconds since the epoch, as the last of these."""
-    if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+    if re.fullmatch(r"\d{9,12}(\.\d{1,9})?", text):
         return float(text)
     if _DURATION.fullmatch(text):
         return now.timestamp() - seconds(text, "--since")
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
         raise Usage(f"--since: {text!r} is no time such as 10m or 2026-01-31T08:00Z") from error
-    return when.timestamp()
 
 
 def port(text: str) -> tuple[str, str | None]:

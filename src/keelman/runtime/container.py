@@ -260,7 +260,7 @@ def _spec_in(config: Config) -> Spec | None:
         told = msgspec.json.decode((config.labels or {})[marks.SPEC_LABEL], type=dict[str, Any])
         # A newer worker's label may hold fields that this one does not know.
         shown = msgspec.convert({key: told[key] for key in told if key in known}, Spec)
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     if any(objection.kind is BadField for objection in specs.objections(shown)):
         return None  # no worker took this

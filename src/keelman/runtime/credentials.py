@@ -64,7 +64,7 @@ def config_of(content: bytes) -> Config:
     except msgspec.ValidationError:
         words = "auths, credHelpers or credsStore are not as Docker writes them"
         raise ValueError(words) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("it is not JSON") from None
 
 
@@ -119,7 +119,7 @@ def login_of_helper(output: bytes) -> Login:
     """What a helper says. Raises: ValueError, in words that quote nothing of it."""
     try:
         told = msgspec.json.decode(output, type=HelperAnswer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("its answer is not what a credential helper says") from None
     if told.username == TOKEN_USER:
         return Login(identitytoken=told.secret)

@@ -103,5 +103,5 @@ def words_of(answer: bytes) -> str:
     """What the engine says in the body of an error, which a proxy may have written instead."""
     try:
         return msgspec.json.decode(answer, type=Problem).words
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return answer.decode(errors="replace")
