@@ -51,9 +51,9 @@ test: venv images ## every test, those on a real engine too
 	@$(BIN)/pytest $(ARGS)
 
 # Of each strategy so many times as much as in a usual run of the tests.
-FUZZ ?= 20
+FUZZ ?= 10
 .PHONY: fuzz
-fuzz: venv ## hostile input, more of it: decoders, raw bytes on the port, the contract [FUZZ=20]
+fuzz: venv ## hostile input, more of it: decoders, raw bytes on the port, the contract [FUZZ=10]
 	@FUZZ=$(FUZZ) $(BIN)/pytest tests/unit/test_decoders_any.py tests/unit/test_wire_any.py \
 		tests/api/test_attacks.py tests/api/test_openapi.py $(ARGS)
 
