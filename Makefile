@@ -77,6 +77,19 @@ MINUTES ?= 20
 soak: venv images ## churn on the real engine for MINUTES (20): does anything of the worker grow?
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
+BENCH = $(BIN)/python -m tests.bench $(ONLY) $(if $(WRITE),--write)
+.PHONY: bench
+bench: venv images wrk ## how fast, beside the bare engine: some minutes [ONLY="starts lists" WRITE=1]
+	@$(BENCH)
+
+.PHONY: bench-full
+bench-full: venv images wrk ## the same with all sizes and more rounds: an hour
+	@$(BENCH) --full
+
+.PHONY: wrk
+wrk:
+	@command -v wrk >/dev/null || scripts/need "a load generator for HTTP" wrk
+
 .PHONY: coverage
 coverage: venv images ## every test, and what they did not reach
 	@$(BIN)/coverage erase

@@ -21,6 +21,7 @@ class Process:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ: dict[str, str] = {}
+        self.program: tuple[str, ...] = ("keelman.cli",)
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
 
@@ -28,7 +29,7 @@ class Process:
         """Start it, and wait for nothing."""
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "keelman.cli", "worker", "--name", self.name),
+            *(sys.executable, "-m", *self.program, "worker", "--name", self.name),
             *("--port", str(self.port), "--data-dir", str(self.data_dir), *self._options),
             env={**os.environ, "DOCKER_HOST": self.engine_url, **self.environ},
             stdout=subprocess.DEVNULL,
