@@ -18,8 +18,7 @@ GOAL = Goal(AT_MOST, 20.0)
 HEARD, INSPECTED = "bare listener", "bare listener, with one inspect"
 NOTE = (
     "The engine tells of a death before it has cleaned up, and answers no inspect of the container"
-    " until it has. Keelman takes no event's word for an exit: it inspects, and puts on disk what it"
-    " sees."
+    " until it has. No event is taken at its word for an exit: Keelman inspects, records and tells."
 )
 AT_ONCE = 20
 PAUSE_SECONDS = 0.1
