@@ -61,3 +61,8 @@ def test_the_command_line_loads_no_worker_and_makes_no_keys_until_it_must() -> N
     assert not {"keelman.worker", "cryptography", "keelman.certs"} & loaded
     asked = "from keelman.cli import status; status(['ps', '--addr', 'http://127.0.0.1:1'])"
     assert not {"cryptography", "keelman.certs"} & loaded_by(asked)
+
+
+def test_a_worker_without_tls_loads_nothing_that_reads_certificates() -> None:
+    """It would be an eighth of its memory."""
+    assert not {"cryptography", "keelman.certs"} & loaded_by("import keelman.cli.worker")

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from keelman import access, tls, tls_expiry
+from keelman import access, tls
 from keelman.access import Admitted, Shown, Verdict
 from keelman.cert_names import LOOPBACK
 from keelman.errors import CannotStart
@@ -118,6 +118,8 @@ class Door:
         admitted = Admitted(clients=given.allow_client, tokens=tokens)
         if given.tls_cert is None or given.tls_key is None:
             return _Held(admitted, None, {})
+        from keelman import tls_expiry  # noqa: PLC0415  # 8 MB that a worker without TLS goes without
+
         expires = {"cert": tls_expiry.expiry(given.tls_cert, now)}
         if given.tls_ca is not None:
             expires["ca"] = tls_expiry.trust_expiry(given.tls_ca, now)
