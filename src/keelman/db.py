@@ -45,6 +45,7 @@ class Db:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.log_id = str(store.fact("log_id"))
+        self._engine_id = store.fact("engine_id")
 
     # -- read ------------------------------------------------------------------------------------
 
@@ -155,7 +156,7 @@ class Db:
 
     def engine_id(self) -> str | None:
         """The ID of the engine that this Db is about."""
-        return self._store.fact("engine_id")
+        return self._engine_id
 
     def owner(self) -> str | None:
         """The name of the worker whose Db this is."""
@@ -188,7 +189,13 @@ class Db:
 
     async def set_engine_id(self, engine_id: str) -> None:
         """Tie this Db to an engine."""
-        await self._store.write(lambda connection: set_fact(connection, "engine_id", engine_id))
+        await self._store.write(
+            lambda connection: set_fact(connection, "engine_id", engine_id),
+            lambda _: self._met(engine_id),
+        )
+
+    def _met(self, engine_id: str) -> None:
+        self._engine_id = engine_id
 
     async def set_owner(self, name: str) -> None:
         """Tie this Db to a worker's name."""

@@ -160,6 +160,22 @@ async def test_only_a_mount_that_the_operator_allowed_is_taken(
         assert "Task.Mounts.Source" in answer.json["Message"]
 
 
+async def test_what_was_taken_is_answered_alike_when_it_is_not_allowed_any_more(
+    tmp_path: Path, engine: FakeEngine
+) -> None:
+    """The worker was started again, with less allowed; the same event gets its own answer."""
+    event = an_event(Mounts=[{"Source": str(tmp_path), "Target": "/in"}])
+    async with serving(
+        tmp_path / "data", engine, allowed=Allowed(mounts=(str(tmp_path),))
+    ) as served:
+        taken = await served.post(event)
+    async with serving(tmp_path / "data", engine) as served:
+        again = await served.post(event)
+        another = await served.post({**event, "ID": str(uuid4())})
+    assert (again.status, again.body) == (taken.status, taken.body) == (201, taken.body)
+    assert another.is_error(403, "not_allowed")
+
+
 # -- GET /tasks ----------------------------------------------------------------------------------
 
 

@@ -111,13 +111,15 @@ class Worker:
     async def against(self, event: TaskEvent) -> list[KeelmanError]:
         """What this machine has against an event, but for what is on record.
 
-        A new Db takes no task before it saw what its engine may still hold under that ID.
+        A new Db takes no task before it saw what its engine may still hold under that ID. What was
+        answered before is answered alike, whatever is against it by now.
         """
-        if event.spec is None or self.queue.has_seen(event):
+        if event.spec is None:
             return []
         words = f"no engine was ever reached: {self.engine_trouble}"
         unmet = [] if self.db.engine_id() else [EngineUnavailable(words)]
-        return [*unmet, *await permission.forbidden(event.spec, self.limits.allowed)]
+        found = [*unmet, *await permission.forbidden(event.spec, self.limits.allowed)]
+        return [] if found and self.queue.has_seen(event) else found
 
     def _admitted(self, admitted: Admitted) -> None:
         wish = admitted.wish
