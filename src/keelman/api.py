@@ -233,6 +233,8 @@ async def send_json(
     request: web.Request, body: bytes, *, headers: dict[str, str]
 ) -> web.StreamResponse:
     """A response of JSON that may be large, to a client that has to read it."""
+    if len(body) <= bounds.WHOLE_BYTES:
+        return json_response(body, headers={hdrs.CACHE_CONTROL: "no-store", **headers})
     response = web.StreamResponse(headers=headers)
     response.content_type, response.content_length = "application/json", len(body)
     async with streaming(request, response):

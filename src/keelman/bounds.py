@@ -30,6 +30,7 @@ HANDSHAKE_SECONDS = 10.0
 # An answer, to a client that has to read it. A chunk is what lies in memory for one that does not.
 WRITE_SECONDS = 30.0
 CHUNK_BYTES = 64 * 1024
+WHOLE_BYTES = 32 * 1024  # goes out at once and waits for no reader: a transport takes 64 KiB
 
 # Who stays for long: a worker has one manager, and some people who look.
 LISTENERS_MOST = 128

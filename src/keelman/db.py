@@ -46,6 +46,7 @@ class Db:
         self._store = store
         self.log_id = str(store.fact("log_id"))
         self._engine_id = store.fact("engine_id")
+        self._listed: tuple[tuple[Any, ...], Listed] | None = None  # and of what, as of when
 
     # -- read ------------------------------------------------------------------------------------
 
@@ -73,10 +74,20 @@ class Db:
     ) -> Listed:
         """Tasks as clients see them, in the order in which they were first asked for.
 
-        `shown` makes of a report what is shown of it. Raises: TaskGone.
+        `shown` makes of a report what is shown of it. Who asks for all, again and again, gets what
+        was made for the last who did, until anything is written. Raises: TaskGone.
         """
         with self._store.snapshot():
-            recorded, waiting, seq = self._recorded(), self._waiting(), self.last_seq()
+            kept = self._store.version(), asked, shown
+            if self._listed and self._listed[0] == kept:
+                return self._listed[1]
+            listed = self._list(asked, shown)
+        if asked == EVERYTHING:
+            self._listed = kept, listed
+        return listed
+
+    def _list(self, asked: Listing, shown: Callable[[bytes], bytes]) -> Listed:
+        recorded, waiting, seq = self._recorded(), self._waiting(), self.last_seq()
         entries = {row[1]: Entry(*row) for row in recorded}
         for place, task_id, wish, task in waiting:
             if (view := _shown(wish, task)) is not None:

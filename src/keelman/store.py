@@ -134,6 +134,11 @@ class Store:
         rows = self.read("SELECT value FROM meta WHERE key = ?", key)
         return str(rows[0][0]) if rows else None
 
+    def version(self) -> int:
+        """Another number than before, once anything else was committed. Raises: CannotRecord."""
+        ((version,),) = self.read("PRAGMA data_version")
+        return int(version)
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Every `read` inside sees the database as of one moment. Raises: CannotRecord."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from keelman.allowed import Allowed
+from keelman.api import WHOLE_BYTES
 from keelman.runtime.fake import FakeEngine
 from tests.api.conftest import IMAGE, Served, an_event, serving
 
@@ -184,6 +185,17 @@ async def test_a_worker_without_tasks_lists_none(served: Served, end: str) -> No
     answer = await served.get(f"/tasks{end}")
     assert (answer.status, answer.json) == (200, [])
     assert answer.headers["Last-Event-ID"] == f"{served.worker.db.log_id}:0"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_large_list_is_told_as_a_small_one_is(served: Served) -> None:
+    """It goes out in pieces, to a client that has to read."""
+    for _ in range(3):
+        await served.post(an_event(Env={"A": "x" * WHOLE_BYTES}))
+    answer = await served.get("/tasks")
+    assert (answer.status, len(answer.json)) == (200, 3)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Length"] == str(len(answer.body))
 
 
 async def test_the_list_has_every_task_in_the_order_in_which_it_was_sent(served: Served) -> None:

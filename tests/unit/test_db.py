@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from keelman import db as dbs
 from keelman.db import TOMBSTONE_SECONDS, Db
 from keelman.errors import CannotRecord
+from keelman.listing import Listing
 from keelman.queue import Queue
 from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task, TaskEvent, Transition
@@ -398,3 +400,26 @@ async def test_a_probe_tells_whether_writing_works(db: Db, store: Store) -> None
     store._writer.execute("PRAGMA query_only = ON")
     with pytest.raises(CannotRecord):
         await db.probe(NOW)
+
+
+async def test_a_list_of_all_is_made_once_until_anything_is_written(db: Db, queue: Queue) -> None:
+    """Whoever writes it: a list is never older than what was committed when it was asked for."""
+    await db.put(numbered(1))
+    made = db.listed()
+    assert db.listed() is made
+    await queue.put(an_event(task_id=an_id(2)), NOW)
+    asked = db.listed()
+    assert [task["ID"] for task in json.loads(asked.body)] == [an_id(1), an_id(2)]
+    await db.put(numbered(1, COMPLETED, finish_time=NOW))
+    assert json.loads(db.listed().body)[0]["State"] == COMPLETED
+    assert db.listed(Listing(limit=1)).body != db.listed().body
+
+
+async def test_a_list_that_others_wrote_to_is_made_anew(db: Db, store: Store) -> None:
+    """Another process, for one."""
+    await db.put(numbered(1))
+    made = db.listed()
+    with closing(sqlite3.connect(store.directory / FILE_NAME)) as other, other:
+        other.execute("DELETE FROM tasks")
+    assert json.loads(db.listed().body) == []
+    assert made.body != db.listed().body
