@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from keelman import ledger
 from keelman.admission import Known, shown
 from keelman.listing import Entry, Listing
 from keelman.machine import Resources
@@ -30,13 +31,6 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
     body: bytes
     seq: int
-
-
-class _Live(msgspec.Struct):
-    """What matters of a task on record, or of a wish for one, to who asks what is asked for."""
-
-    spec: Resources = msgspec.field(name="Spec")
-    wants: State = msgspec.field(name="Wants", default=State.RUNNING)
 
 
 class Db:
@@ -117,13 +111,7 @@ class Db:
 
     def asked(self) -> list[Resources]:
         """What each live task asks of the machine, those not yet taken up included."""
-        rows = self._store.read(
-            "SELECT task FROM tasks WHERE state < 3 UNION ALL"
-            " SELECT q.wish FROM queue q LEFT JOIN tasks t USING (task_id)"
-            " WHERE t.state IS NULL OR (t.state >= 3 AND t.wish < q.seq)"
-        )
-        live = [msgspec.json.decode(packed, type=_Live) for (packed,) in rows]
-        return [one.spec for one in live if one.wants is State.RUNNING]
+        return [asks for _, asks in ledger.held(self._store.read(ledger.LIVE))]
 
     def counts(self) -> dict[State, int]:
         """How many tasks are in each state; one that is not taken up yet is PENDING."""
@@ -250,6 +238,7 @@ def _put(connection: sqlite3.Connection, task: Task, move: Transition | None) ->
             *(msgspec.json.encode(task), encode_task(task)),
         ),
     )
+    ledger.follow(connection, task)
     return None if move is None else _append(connection, move)
 
 

@@ -29,4 +29,7 @@ class WorkerReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False
     start_slots: int
     keep_ended_seconds: float
     keep_ended_tasks: int
+    machine: Resources
     capacity: Resources
+    allocated: Resources
+    left: Resources

@@ -11,7 +11,7 @@ never returned; `api` maps them to responses in one place.
     ├── MethodNotAllowed 405
     ├── RequestTimeout  408
     ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
-    │                        StaleGeneration
+    │                        StaleGeneration, InsufficientResources
     ├── Gone            410  ContainerGone, EventsGone, TaskGone
     ├── TooLarge        413
     ├── NotJson         415
@@ -138,6 +138,16 @@ class TaskEnded(Conflict):
 
 class StaleGeneration(Conflict):
     code = "stale_generation"
+
+
+class InsufficientResources(Conflict):
+    """More is asked for than is left; `field` is the first of which it is."""
+
+    code = "insufficient_resources"
+
+    def __init__(self, message: str, field: str = "Task") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Gone(KeelmanError):

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from keelman.values import Value
 
+CORE_DIGITS = 9  # as fine as the engine takes them
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AS_CUBE_HAS_IT = {  # where its names are not what comes of the kernel's
     "Writeback": "write_back",
@@ -32,7 +33,7 @@ class Resources(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     def less(self, other: Resources) -> Resources:
         """What is left when `other` is taken away; below zero where more was taken than is here."""
         return Resources(
-            cpu=round(self.cpu - other.cpu, 6),
+            cpu=round(self.cpu - other.cpu, CORE_DIGITS),
             memory=self.memory - other.memory,
             disk=self.disk - other.disk,
         )
@@ -91,7 +92,7 @@ def total(all_of_them: Iterable[Resources]) -> Resources:
     """The sum; of no resources, none."""
     listed = list(all_of_them)
     return Resources(
-        cpu=round(sum((one.cpu for one in listed), 0.0), 6),  # 0.1 + 0.2 is 0.3 here
+        cpu=round(sum((one.cpu for one in listed), 0.0), CORE_DIGITS),  # 0.1 + 0.2 is 0.3 here
         memory=sum(one.memory for one in listed),
         disk=sum(one.disk for one in listed),
     )

@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from keelman import ledger, room
 from keelman.admission import Known, admit, shown
 from keelman.errors import EventReused, KeelmanError, TaskEnded
+from keelman.machine import Resources
 from keelman.store import ADOPTED, Store, get_fact, set_fact
 from keelman.task import Task, TaskEvent, Wish
 from keelman.values import digest
@@ -41,24 +43,28 @@ class _Undone(Exception):
 
 
 class Queue:
-    """Wishes by task id."""
+    """Wishes by task id. `capacity` is what tasks may ask for all together."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, capacity: Resources = room.UNBOUNDED) -> None:
         self._store = store
+        self._capacity = capacity
 
     async def put(
         self, event: TaskEvent, now: float, then: Callable[[Admitted], None] | None = None
     ) -> Admitted:
         """Record what an event asks for; `then` is called as soon as that is durable.
 
-        Raises: Conflict and its kin (`admission.admit`), EventReused, CannotRecord.
+        Raises: Conflict and its kin (`admission.admit`, `ledger.promise`), EventReused,
+        CannotRecord.
         """
-        return await self._store.write(lambda connection: _put(connection, event, now), then)
+        given = self._capacity
+        return await self._store.write(lambda connection: _put(connection, event, now, given), then)
 
     async def judge(self, event: TaskEvent, now: float) -> Verdict:
         """What `put` would make of an event: it is put, and taken back. Raises: CannotRecord."""
+        given = self._capacity
         try:
-            return await self._store.write(lambda connection: _judge(connection, event, now))
+            return await self._store.write(lambda connection: _judge(connection, event, now, given))
         except _Undone as undone:
             verdict: Verdict = undone.args[0]
             return verdict
@@ -86,13 +92,16 @@ def _wish(packed: bytes) -> Wish:
     return msgspec.json.decode(packed, type=Wish)
 
 
-def _put(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Admitted:
+def _put(
+    connection: sqlite3.Connection, event: TaskEvent, now: float, given: Resources
+) -> Admitted:
     told = digest(event)
     if (answer := _answered(connection, event, told)) is not None:
         return Admitted(answer=answer)
     known = _known(connection, event.task_id)
     wish = admit(event, known, seq=int(get_fact(connection, "wish_seq") or 0) + 1)
     if wish is not None:
+        ledger.promise(connection, wish, given)
         _store_wish(connection, wish)
         known = msgspec.structs.replace(known, wish=wish)
     task = shown(known)
@@ -103,10 +112,12 @@ def _put(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Admitt
     return Admitted(answer=answer, wish=wish)
 
 
-def _judge(connection: sqlite3.Connection, event: TaskEvent, now: float) -> Verdict:
+def _judge(
+    connection: sqlite3.Connection, event: TaskEvent, now: float, given: Resources
+) -> Verdict:
     known = _known(connection, event.task_id)
     try:
-        admitted = _put(connection, event, now)
+        admitted = _put(connection, event, now, given)
     except KeelmanError as error:
         return Verdict(known=known, refusal=error)
     raise _Undone(Verdict(known=known, wish=admitted.wish))

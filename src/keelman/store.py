@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from keelman import files, mark, schema
+from keelman import files, ledger, mark, schema
 from keelman.errors import CannotRecord, CannotStart
 
 T = TypeVar("T")
@@ -79,6 +79,7 @@ class Store:
             marked = mark.Mark(self.directory / mark.FILE_NAME, mark.home_of(self._lock))
             self._mark = undo.enter_context(closing(marked))
             self.new_log = self._meet(path, new_id)
+            ledger.begin(self._writer)
             self._reader = files.connect(path)
             self._inode = path.stat().st_ino
             undo.pop_all()

@@ -98,8 +98,8 @@ async def test_a_worker_tells_who_it_is_and_what_it_allows(
     engine_told = told.engine
     assert (engine_told.id, engine_told.version) == (engine.identity, "in memory")
     assert engine_told.trouble == ""
-    assert told.capacity.cpu >= 1
-    assert told.capacity.memory > 0 < told.capacity.disk
+    assert told.machine.cpu >= 1
+    assert told.machine.memory > 0 < told.machine.disk
 
 
 async def test_its_json_is_in_pascal_case(served: Served) -> None:

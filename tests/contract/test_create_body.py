@@ -116,6 +116,7 @@ async def test_what_every_container_gets_arrives(docker: DockerWorld) -> None:
     assert at(inspect, "HostConfig.LogConfig.Type") == guards.LOG_DRIVER
     assert at(inspect, "HostConfig.LogConfig.Config") == guards.LOG_OPTIONS
     assert at(inspect, "HostConfig.Privileged") is False
+    assert at(inspect, "HostConfig.OomScoreAdj") == guards.OOM_UNASKED
 
 
 async def test_labels_say_whose_it_is_and_no_secret(docker: DockerWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.contract.worlds import PATIENCE_SECONDS, DockerWorld, a_task
 pytestmark = pytest.mark.engine
 
 PIDS_MAX = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true"
+OWN_OOM_SCORE = int(Path("/proc/self/oom_score_adj").read_text())
 FORKS = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 60 & done; echo all"
 SETUID = """
 printf 'root:x:0:0::/:/bin/sh\\nsome:x:1000:1000::/:/bin/sh\\n' > /etc/passwd
@@ -59,6 +61,15 @@ async def test_a_setuid_program_has_the_rights_of_who_runs_it(docker: DockerWorl
     """`su` is one, and finds that it is not what it has to be."""
     told = await said(docker, a_task(script(SETUID)))
     assert told == "su: must be suid to work properly\n"
+
+
+@pytest.mark.parametrize(("asked", "score"), [(0, 1000), (64 << 20, 500)])
+async def test_the_kernel_kills_containers_before_their_worker(
+    docker: DockerWorld, asked: int, score: int
+) -> None:
+    """Those first that asked for no memory. The worker is where this process is."""
+    told = await said(docker, a_task(script("cat /proc/self/oom_score_adj"), memory=asked))
+    assert int(told) == score > OWN_OOM_SCORE
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(0, "4096"), (20, "20")])

@@ -128,7 +128,7 @@ async def answers_first(
     verdict = await self.judge(event, now)
     if isinstance(verdict.refusal, KeelmanError):
         raise verdict.refusal
-    job = Job(lambda connection: queue._put(connection, event, now))
+    job = Job(lambda connection: queue._put(connection, event, now, self._capacity))
     self._store._jobs.put((job, lambda: then(job.result) if then and job.result else None))
     return Admitted(answer=b"")
 

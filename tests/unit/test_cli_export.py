@@ -78,6 +78,12 @@ def test_what_the_worker_adds_is_in_the_line(asked: int, usual: int, told: list[
     assert all(option in " ".join(words) for option in added)
 
 
+@pytest.mark.parametrize(("memory", "score"), [(0, "1000"), (2**30, "500")])
+def test_whom_the_kernel_kills_first_is_in_the_line(memory: int, score: str) -> None:
+    words = docker_line.words(a_task(memory=memory), 0)
+    assert ("--oom-score-adj", score) in pairwise(words)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -260,7 +260,10 @@ WORKER = {
     "StartSlots": 4,
     "KeepEndedSeconds": 86400.0,
     "KeepEndedTasks": 1000,
+    "Machine": {"Cpu": 2.0, "Memory": 2**31, "Disk": 2**41},
     "Capacity": {"Cpu": 2.0, "Memory": 2**30, "Disk": 2**40},
+    "Allocated": {"Cpu": 0.5, "Memory": 2**29, "Disk": 0},
+    "Left": {"Cpu": 1.5, "Memory": 2**29, "Disk": 2**40},
 }
 
 
@@ -298,7 +301,7 @@ async def test_stats_are_a_short_table(keelman: Keelman) -> None:
     assert [line.split("  ") for line in shown.out.splitlines()][-1] == ["1 live task"]
     cells = [[cell for cell in line.split("  ") if cell] for line in shown.out.splitlines()]
     assert [[cell.strip() for cell in row] for row in cells[:-1]] == [
-        ["TOTAL", "IN USE", "ASKED FOR", "LEFT"],
+        ["FOR TASKS", "IN USE", "ASKED FOR", "LEFT"],
         ["cores", "2", "load 0.50", "0.5", "1.5"],
         ["memory", "23.5 GiB", "11.8 GiB", "64.0 MiB", "23.5 GiB"],
         ["disk", "1.0 TiB", "512.0 GiB", "0 B", "1.0 TiB"],
@@ -308,6 +311,7 @@ async def test_stats_are_a_short_table(keelman: Keelman) -> None:
 
 EXPORTED = [
     *("--name web", "--init", "--security-opt no-new-privileges:true", "--pids-limit 4096"),
+    "--oom-score-adj 1000",
     *("--log-driver json-file", "--log-opt max-size=10m", "--log-opt max-file=3"),
 ]
 

@@ -22,7 +22,7 @@ ENVIRON = {"HOME": "/root", "EMPTY": ""}
     [("64m", 64 << 20), ("1g", 1 << 30), ("1.5K", 1536), ("7b", 7), ("12", 12), ("2MiB", 2 << 20)],
 )
 def test_sizes_are_read_as_docker_reads_them(text: str, size: int) -> None:
-    assert values.size(text) == size
+    assert values.size(text, "--memory") == size
 
 
 @pytest.mark.parametrize(

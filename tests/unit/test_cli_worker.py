@@ -12,6 +12,7 @@ from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.places import usual_data_dir
 from keelman.cli.worker import Given, docker_config, options, steady_clock
+from keelman.room import Offered
 from keelman.worker import Credentials, WorkerOptions
 
 
@@ -62,6 +63,14 @@ def test_who_may_speak_may_stand_in_the_file(tmp_path: Path) -> None:
     )
 
 
+def test_how_much_there_is_for_tasks_may_stand_in_the_file_as_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "room.toml"
+    path.write_text('[worker]\ncpu = 2\nmemory = 1048576\ndisk = "1t"\n')
+    offered = Offered(cpu=2.0, memory=1048576, disk=1 << 40)
+    assert told("--config", str(path)).offered == offered
+    assert told().offered == Offered()
+
+
 def test_the_file_may_be_named_by_the_environment(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +100,9 @@ def test_a_file_that_was_not_named_is_not_read(tmp_path: Path) -> None:
         ("ALLOW_CAP", "cap_kill ALL", "allowed", Allowed(capabilities=("KILL", "ALL"))),
         ("ALLOW_HOST_NETWORK", "true", "allowed", Allowed(host_network=True)),
         ("ALLOW_LOW_PORTS", "1", "allowed", Allowed(low_ports=True)),
+        ("CPU", "1.5", "offered", Offered(cpu=1.5)),
+        ("MEMORY", "1.5g", "offered", Offered(memory=3 << 29)),
+        ("DISK", "200G", "offered", Offered(disk=200 << 30)),
         ("DEFAULT_PIDS_LIMIT", "0", "pids_usual", 0),
         ("START_SLOTS", "3", "start_slots", 3),
         ("KEEP_ENDED_HOURS", "0.5", "keep_ended_hours", 0.5),
@@ -143,6 +155,8 @@ def test_paths_are_made_whole(tmp_path: Path) -> None:
     [
         *("--port x", "--port 70000", "--start-slots 0", "--keep-ended-hours -1"),
         *("--log-format xml", "--default-pids-limit -1", "--allow-cap NET-ADMIN", "--allow-cap="),
+        *("--cpu 0", "--cpu nan", "--cpu inf", "--cpu -1", "--memory 0", "--memory 1x"),
+        *("--memory 99999999t", "--disk -1", "--disk 0.1", "--disk="),
     ],
 )
 def test_a_wrong_option_is_refused(words: str) -> None:

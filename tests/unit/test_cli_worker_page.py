@@ -25,7 +25,10 @@ def a_worker(**fields: Any) -> WorkerReport:
         "start_slots": 4,
         "keep_ended_seconds": 86400.0,
         "keep_ended_tasks": 1000,
-        "capacity": Resources(cpu=2.0, memory=2**31, disk=2**40),
+        "machine": Resources(cpu=2.0, memory=2**31, disk=2**40),
+        "capacity": Resources(cpu=2.0, memory=3 << 29, disk=2**39),
+        "allocated": Resources(cpu=1.5, memory=2**30),
+        "left": Resources(cpu=0.5, memory=2**29, disk=2**39),
     }
     return WorkerReport(**{**usual, **fields})
 
@@ -44,6 +47,12 @@ def test_a_page_tells_the_worker_and_what_would_allow_more() -> None:
         "Ended tasks kept for 24 h, 1000 of them at most",
         "Processes 4096 for a task without a PidsLimit",
         "",
+        "What tasks may ask for all together",
+        "CAPACITY ALLOCATED LEFT",
+        "cores 2 1.5 0.5",
+        "memory 1.5 GiB 1.0 GiB 512.0 MiB",
+        "disk 512.0 GiB 0 B 512.0 GiB",
+        "",
         "What tasks may ask for",
         "Images every one",
         "Mounts none (--allow-mount)",
@@ -61,7 +70,7 @@ def test_what_is_allowed_is_told_one_a_line() -> None:
         host_network=True,
         low_ports=True,
     )
-    assert shown(allowed=everything)[8:] == [
+    assert shown(allowed=everything)[14:] == [
         "Images keelman/*",
         "Mounts /srv and below",
         "/data and below",

@@ -106,6 +106,14 @@ def test_every_body_forbids_new_privileges_and_bounds_the_log() -> None:
     assert "Privileged" not in host
 
 
+@pytest.mark.parametrize(("memory", "score"), [(0, 1000), (1, 500)])
+def test_who_asked_for_no_memory_is_killed_first_and_all_before_the_worker(
+    memory: int, score: int
+) -> None:
+    body = create_body("w-1", TASK.but(spec=Spec(image="i", memory=memory)), 1)
+    assert body["HostConfig"]["OomScoreAdj"] == score
+
+
 def test_what_every_container_gets_is_in_no_label() -> None:
     """So containers of a worker that gave it not, or another limit, stay ours."""
     bodies = [create_body("w-1", TASK, 1, usual) for usual in (0, 10)]

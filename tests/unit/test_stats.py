@@ -145,14 +145,16 @@ def proc(tmp_path: Path) -> Path:
 def test_everything_is_read_from_where_it_is(proc: Path, tmp_path: Path) -> None:
     """And goes by the names of the wire."""
     asked = [Resources(cpu=0.5, memory=1024, disk=4096), Resources()]
-    told = stats.read(tmp_path, asked, proc)
+    given = Resources(cpu=3.0, memory=4096, disk=4096)
+    told = stats.read(tmp_path, asked, given, proc)
     assert told.mem_stats == machine.mem_stats(MEMINFO)
     assert told.cpu_stats == machine.cpu_stats(STAT)
     assert told.load_stats == machine.load_stats(LOADAVG)
-    assert told.disk_stats.all == told.capacity.disk > 0
+    assert told.disk_stats.all == stats.whole(tmp_path).disk > 0
     assert told.task_count == 2
     assert told.asked == Resources(cpu=0.5, memory=1024, disk=4096)
-    assert told.left == told.capacity.less(told.asked)
+    assert told.capacity == given
+    assert told.left == Resources(cpu=2.5, memory=3072)
     assert list(msgspec.to_builtins(told)) == [
         *("MemStats", "DiskStats", "CpuStats", "LoadStats", "TaskCount"),
         *("Capacity", "Asked", "Left"),
@@ -161,10 +163,10 @@ def test_everything_is_read_from_where_it_is(proc: Path, tmp_path: Path) -> None
 
 def test_this_kernel_is_understood() -> None:
     """Whatever it is: every line of its memory, and processors that have done something."""
-    told = stats.read(Path("/"), [])
+    told = stats.read(Path("/"), [], Resources())
     lines = Path("/proc/meminfo").read_text().splitlines()
     assert len(told.mem_stats) == len(lines)
-    assert told.mem_stats["mem_total"] * 1024 == told.capacity.memory
+    assert told.mem_stats["mem_total"] * 1024 == stats.whole(Path("/")).memory
     assert told.cpu_stats.id == "cpu"
     assert told.cpu_stats.user > 0
 
@@ -198,8 +200,11 @@ async def test_a_task_asks_from_the_moment_its_wish_is_recorded(store: Store) ->
     assert db.asked() == [Resources(cpu=0.5)]
 
 
-async def test_a_task_that_is_stopped_before_it_is_taken_up_asks_nothing(store: Store) -> None:
+async def test_a_task_that_is_stopped_asks_until_its_end_is_on_record(store: Store) -> None:
+    """Also before it is taken up: a step that knows nothing of the stop may be under way."""
     db, queue = Db(store), Queue(store)
     await queue.put(an_event(cpu=0.5), NOW)
     await queue.put(a_delete(), NOW)
+    assert db.asked() == [Resources(cpu=0.5)]
+    await db.put(a_task(State.COMPLETED, asked={"cpu": 0.5}, wish=1))
     assert db.asked() == []

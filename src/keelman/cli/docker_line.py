@@ -101,6 +101,7 @@ def worker_options(task: TaskReport, pids_usual: int) -> Options:
     yield "--security-opt", guards.NO_NEW_PRIVILEGES
     if pids_usual and not task.pids_limit:
         yield "--pids-limit", str(pids_usual)
+    yield "--oom-score-adj", str(guards.oom_score(task.memory))
     yield "--log-driver", guards.LOG_DRIVER
     yield from (("--log-opt", f"{key}={value}") for key, value in guards.LOG_OPTIONS.items())
 

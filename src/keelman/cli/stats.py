@@ -25,21 +25,22 @@ async def stats(*, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
 
 
 def table(told: Stats) -> Table:
-    """What there is of each; LEFT is what no live task has asked for."""
+    """What tasks may ask for of each; LEFT is what no live task has asked for."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     shown.add_column("")
-    for head in ("TOTAL", "IN USE", "ASKED FOR", "LEFT"):
+    for head in ("FOR TASKS", "IN USE", "ASKED FOR", "LEFT"):
         shown.add_column(head, justify="right")
-    has, asked, left = map(_cells, (told.capacity, told.asked, told.left))
-    for name, used, *cells in zip(_NAMES, _in_use(told), has, asked, left, strict=True):
-        shown.add_row(name, cells[0], used, *cells[1:])
+    has, asked, left = map(cells, (told.capacity, told.asked, told.left))
+    for name, used, *numbers in zip(NAMES, _in_use(told), has, asked, left, strict=True):
+        shown.add_row(name, numbers[0], used, *numbers[1:])
     return shown
 
 
-_NAMES = ("cores", "memory", "disk")
+NAMES = ("cores", "memory", "disk")
 
 
-def _cells(resources: Resources) -> tuple[str, str, str]:
+def cells(resources: Resources) -> tuple[str, str, str]:
+    """Of each of NAMES, so much."""
     return f"{resources.cpu:g}", size(resources.memory), size(resources.disk)
 
 

@@ -19,11 +19,11 @@ _DURATION = re.compile(r"(\d{1,12})([smhd]?)")
 _PORT = re.compile(r"(?:(\d+):)?(\d+)(?:/(tcp|udp|sctp))?")
 
 
-def size(text: str) -> int:
+def size(text: str, option: str) -> int:
     """`64m`, `1.5g` or `1048576` in bytes."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise Usage(f"--memory: {text!r} is no size such as 64m or 1g")
+        raise Usage(f"{option}: {text!r} is no size such as 64m or 1g")
     return int(float(match[1]) * _SIZES[match[2].lower()])
 
 

@@ -110,7 +110,7 @@ def _is_given(value: object) -> bool:
 def _limits(wanted: Wanted) -> dict[str, object]:
     return {
         "Cpu": wanted.cpus,
-        "Memory": values.size(wanted.memory) if wanted.memory else None,
+        "Memory": values.size(wanted.memory, "--memory") if wanted.memory else None,
         "PidsLimit": wanted.pids_limit,
     }
 

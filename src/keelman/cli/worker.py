@@ -18,7 +18,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from keelman.allowed import Allowed, capability
+from keelman.cli import values
+from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
+from keelman.room import UNBOUNDED, Offered
 from keelman.runtime import guards
 from keelman.worker import Credentials, WorkerOptions, serve
 
@@ -30,6 +33,18 @@ def capabilities_named(_type: object, names: list[str] | None) -> None:
     for name in names or ():
         if not re.fullmatch(r"[A-Za-z][A-Za-z_]*", name):
             raise ValueError(f"{name!r} is no capability such as NET_ADMIN, or ALL")
+
+
+def size_given(_type: object, text: str | None) -> None:
+    """Raises: ValueError for what is no size, or none to give anything of."""
+    if text is None:
+        return
+    try:
+        number = values.size(text, "it")
+    except Usage as error:
+        raise ValueError(f"{text!r} is no size such as 512m or 16g") from error
+    if not 0 < number <= UNBOUNDED.memory:
+        raise ValueError(f"{text!r} must be above 0, and below 8 EiB")
 
 
 def _option(words: str, *, validator: Number | None = None) -> Parameter:
@@ -84,6 +99,29 @@ class Given:
     allow_low_ports: Annotated[
         bool, _option("Tasks may be published on host ports below 1024.")
     ] = False
+    cpu: Annotated[
+        float | None,
+        _option(
+            "Cores that tasks may ask for, all together. Usually all.",
+            validator=Number(gt=0, lte=UNBOUNDED.cpu),
+        ),
+    ] = None
+    memory: Annotated[
+        str | None,
+        Parameter(
+            help="Memory that tasks may ask for, as in 16g. Usually all but a reserve.",
+            negative=(),
+            validator=size_given,
+        ),
+    ] = None
+    disk: Annotated[
+        str | None,
+        Parameter(
+            help="Disk that tasks may ask for, as in 200g. Usually all but a reserve.",
+            negative=(),
+            validator=size_given,
+        ),
+    ] = None
     default_pids_limit: Annotated[
         int,
         _option("Processes of a task that sets no limit; 0 for no limit.", validator=Number(gte=0)),
@@ -148,6 +186,7 @@ def options(given: Given) -> WorkerOptions:
         data_dir=(given.data_dir or usual_data_dir()).expanduser().absolute(),
         credentials=credentials(given),
         allowed=allowed(given),
+        offered=offered(given),
         pids_usual=given.default_pids_limit,
         start_slots=given.start_slots or PER_CORE * len(os.sched_getaffinity(0)),
         keep_ended_hours=given.keep_ended_hours,
@@ -181,6 +220,15 @@ def allowed(given: Given) -> Allowed:
         capabilities=tuple(map(capability, given.allow_cap or ())),
         host_network=given.allow_host_network,
         low_ports=given.allow_low_ports,
+    )
+
+
+def offered(given: Given) -> Offered:
+    """How much tasks may ask for, as far as that was said."""
+    return Offered(
+        cpu=given.cpu,
+        memory=None if given.memory is None else values.size(given.memory, "--memory"),
+        disk=None if given.disk is None else values.size(given.disk, "--disk"),
     )
 
 

@@ -25,6 +25,8 @@ def worker_page(worker: WorkerReport, now: datetime) -> Group:
     return Group(
         title,
         _grid(_itself(worker)),
+        *page.section("What tasks may ask for all together"),
+        _room(worker),
         *page.section("What tasks may ask for"),
         _grid(_allowed(worker.allowed)),
     )
@@ -39,7 +41,7 @@ def _grid(rows: Iterator[tuple[str, str]]) -> Table:
 
 def _itself(worker: WorkerReport) -> Iterator[tuple[str, str]]:
     yield "Engine", _engine(worker.engine)
-    has = worker.capacity
+    has = worker.machine
     yield (
         "Machine",
         f"{has.cpu:g} cores, {stats.size(has.memory)} memory, {stats.size(has.disk)} disk",
@@ -48,6 +50,17 @@ def _itself(worker: WorkerReport) -> Iterator[tuple[str, str]]:
     hours = f"{worker.keep_ended_seconds / _HOUR:g} h"
     yield "Ended tasks", f"kept for {hours}, {worker.keep_ended_tasks} of them at most"
     yield "Processes", _processes(worker.default_pids_limit)
+
+
+def _room(worker: WorkerReport) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for head in ("CAPACITY", "ALLOCATED", "LEFT"):
+        table.add_column(head, justify="right")
+    has = map(stats.cells, (worker.capacity, worker.allocated, worker.left))
+    for name, *numbers in zip(stats.NAMES, *has, strict=True):
+        table.add_row(f"  {name}", *numbers)
+    return table
 
 
 def _engine(engine: EngineReport) -> str:

@@ -9,6 +9,7 @@ import asyncio
 from datetime import UTC, datetime
 from importlib import metadata
 
+from keelman import machine
 from keelman.description import EngineReport, WorkerReport
 from keelman.errors import EngineError
 from keelman.worker import stats
@@ -19,7 +20,7 @@ ENGINE_SECONDS = 5.0
 
 async def describe(worker: Worker) -> WorkerReport:
     """The worker, now. Raises: CannotRecord when the Db cannot be read."""
-    limits = worker.limits
+    limits, allocated = worker.limits, machine.total(worker.db.asked())
     return WorkerReport(
         name=worker.db.owner() or "",
         version=metadata.version("keelman"),
@@ -34,7 +35,10 @@ async def describe(worker: Worker) -> WorkerReport:
         start_slots=limits.start_slots,
         keep_ended_seconds=limits.keep_ended_seconds,
         keep_ended_tasks=limits.keep_ended_tasks,
-        capacity=await asyncio.to_thread(stats.capacity, worker.directory),
+        machine=await asyncio.to_thread(stats.whole, worker.directory),
+        capacity=limits.capacity,
+        allocated=allocated,
+        left=limits.capacity.less(allocated),
     )
 
 

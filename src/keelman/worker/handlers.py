@@ -157,7 +157,8 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
             *(errors.Malformed, errors.BadField, errors.NotSupported, errors.Forbidden),
             *(errors.UnknownTask, errors.RequestTimeout, errors.EventReused, errors.SpecChanged),
             *(errors.Stopping, errors.TaskCompleted, errors.TaskEnded, errors.StaleGeneration),
-            *(errors.TooLarge, errors.NotJson, errors.CannotRecord, errors.EngineUnavailable),
+            *(errors.InsufficientResources, errors.TooLarge, errors.NotJson, errors.CannotRecord),
+            errors.EngineUnavailable,
         ),
     ),
     Route(

@@ -22,18 +22,20 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
-from keelman import hiding
+from keelman import hiding, room
 from keelman.allowed import Allowed
 from keelman.api import Api
 from keelman.db import Db
-from keelman.errors import CannotStart
+from keelman.errors import CannotRecord, CannotStart
 from keelman.files import lock_file
 from keelman.flight import Began
+from keelman.machine import Resources
+from keelman.room import Offered
 from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
-from keelman.worker import data_dir, own_log
+from keelman.worker import data_dir, own_log, stats, telling
 from keelman.worker.auditor import Auditor
 from keelman.worker.door import Credentials, Door
 from keelman.worker.handlers import ROUTES
@@ -60,6 +62,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     docker_config: Path | None = None
     credentials: Credentials = Credentials()
     allowed: Allowed = Allowed()
+    offered: Offered = Offered()
     pids_usual: int = guards.PIDS_USUAL
     start_slots: int = 4
     keep_ended_hours: float = 24.0
@@ -68,9 +71,10 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     audit_reads: bool = False
     log_format: Literal["auto", "console", "json"] = "auto"
 
-    @property
-    def limits(self) -> Limits:
+    def limits_on(self, machine: Resources) -> Limits:
+        """What tasks may have, and how long they are kept."""
         return Limits(
+            capacity=room.capacity(self.offered, machine),
             start_slots=self.start_slots,
             allowed=self.allowed,
             pids_usual=self.pids_usual,
@@ -103,7 +107,7 @@ async def serve(
             store=store,
             runtime=MeasuredRuntime(engine, clock, metrics.called),
             clock=clock,
-            limits=options.limits,
+            limits=options.limits_on(stats.whole(options.data_dir)),
             metrics=metrics,
             recorder=recorder,
         )
@@ -197,6 +201,8 @@ async def _answer_until(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_CONTACT_SECONDS):
             await watch.contacted.wait()
+    with contextlib.suppress(CannotRecord):
+        telling.room(worker.db.asked(), worker.limits.capacity)
     await api.start()
     log.info("listening", address=api.url, engine=worker.engine_trouble)
     try:

@@ -22,25 +22,25 @@ PROC = Path("/proc")
 async def stats(worker: Worker) -> Stats:
     """The machine and its tasks, now. Raises: CannotRecord when the Db cannot be read."""
     asked = worker.db.asked()
-    return await asyncio.to_thread(read, worker.directory, asked)
+    return await asyncio.to_thread(read, worker.directory, asked, worker.limits.capacity)
 
 
-def read(directory: Path, asked: list[Resources], proc: Path = PROC) -> Stats:
-    """The machine, given where its data is and what each live task asked for."""
-    has, sum_asked = capacity(directory), machine.total(asked)
+def read(directory: Path, asked: list[Resources], capacity: Resources, proc: Path = PROC) -> Stats:
+    """The machine, given where its data is, what each live task asked for, and what they may."""
+    sum_asked = machine.total(asked)
     return Stats(
         mem_stats=machine.mem_stats((proc / "meminfo").read_text()),
         disk_stats=disk_stats(os.statvfs(directory)),
         cpu_stats=machine.cpu_stats(_first_line(proc / "stat")),
         load_stats=machine.load_stats((proc / "loadavg").read_text()),
         task_count=len(asked),
-        capacity=has,
+        capacity=capacity,
         asked=sum_asked,
-        left=has.less(sum_asked),
+        left=capacity.less(sum_asked),
     )
 
 
-def capacity(directory: Path) -> Resources:
+def whole(directory: Path) -> Resources:
     """What the machine has, given where the worker's data is."""
     return Resources(
         cpu=float(psutil.cpu_count() or 1),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
+from keelman import machine
 from keelman.events import Events
+from keelman.machine import Resources
+from keelman.room import beyond
 from keelman.task import Transition, Wish
 from keelman.worker.metrics import Metrics
 
@@ -31,3 +35,11 @@ def moved(move: Transition, events: Events, metrics: Metrics) -> None:
         attempt=move.attempt,
         exit_code=move.exit_code,
     )
+
+
+def room(asked: list[Resources], capacity: Resources) -> None:
+    """What live tasks ask for, where that is more than they may: nothing is ended for it."""
+    allocated = machine.total(asked)
+    if fields := beyond(allocated, capacity):
+        left = msgspec.to_builtins(capacity.less(allocated))
+        log.warning("more is allocated than is given", fields=fields, left=left)

@@ -18,6 +18,7 @@ from keelman.errors import (
     EngineUnavailable,
     EventReused,
     Forbidden,
+    InsufficientResources,
     KeelmanError,
     StaleGeneration,
 )
@@ -105,5 +106,7 @@ def _of_spec(wrong: spec.Objection) -> ObjectionReport:
 
 
 def _of_error(error: KeelmanError) -> ObjectionReport:
-    field = error.field if isinstance(error, Forbidden) else FIELDS.get(type(error), OTHER_FIELD)
+    if isinstance(error, Forbidden | InsufficientResources):
+        return ObjectionReport(field=error.field, message=error.message, code=error.code)
+    field = FIELDS.get(type(error), OTHER_FIELD)
     return ObjectionReport(field=field, message=error.message, code=error.code)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
-from keelman import hiding
+from keelman import hiding, room
 from keelman.allowed import Allowed
 from keelman.db import Db, Listed
 from keelman.errors import (
@@ -27,6 +27,7 @@ from keelman.errors import (
 )
 from keelman.events import Events
 from keelman.listing import Listing
+from keelman.machine import Resources
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
 from keelman.runtime import Runtime, guards
@@ -54,6 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator allows and keeps."""
 
     start_slots: int = 4
+    capacity: Resources = room.UNBOUNDED
     allowed: Allowed = Allowed()
     pids_usual: int = guards.PIDS_USUAL
     keep_ended_seconds: float = 24 * 3600.0
@@ -75,7 +77,7 @@ class Worker:
         recorder: Recorder | None = None,
     ) -> None:
         self.directory = store.directory
-        self.queue = Queue(store)
+        self.queue = Queue(store, limits.capacity)
         self.db = Db(store)
         self.events = Events(self.db)
         self.seats = House()
