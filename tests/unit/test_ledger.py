@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from keelman import ledger, machine, room
 from keelman.admission import Known
 from keelman.db import Db
-from keelman.errors import Conflict, InsufficientResources, KeelmanError, UnknownTask
+from keelman.errors import Conflict, InsufficientResources, KeelmanError
 from keelman.machine import Resources
 from keelman.queue import Queue
 from keelman.store import Store
 from keelman.task import State, Task, new_task
-from tests.unit.given import NOW, a_task, a_wish
+from tests.unit.given import NOW, a_spec, a_task, a_wish
 from tests.unit.given_store import Gate, open_store
 from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event, an_id
 from tests.unit.worlds import REPEATABLE
@@ -216,12 +216,14 @@ async def test_a_record_that_cannot_be_read_keeps_no_worker_from_starting(tmp_pa
 
 # -- whatever comes ------------------------------------------------------------------------------
 
-IDS = st.sampled_from([an_id(number) for number in (1, 2, 3, 4)])
+ALL_IDS = [an_id(number) for number in (1, 2, 3, 4)]
+IDS = st.sampled_from(ALL_IDS)
+ONE_OF_MANY = st.integers(0, 11)
 SPECS = st.fixed_dictionaries(
     {
-        "cpu": st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]),
-        "memory": st.sampled_from([0, 1, 40, 60, 100, 101]),
-        "disk": st.sampled_from([0, 50, 100]),
+        "cpu": st.sampled_from([0.1, 0.2, 0.3, 0.7]),
+        "memory": st.sampled_from([0, 1, 30, 60, 101]),
+        "disk": st.sampled_from([0, 0, 50]),
     }
 )
 GIVEN = st.builds(
@@ -255,17 +257,25 @@ class Asking(RuleBasedStateMachine):
 
     def live(self) -> dict[str, Resources]:
         """What each live task asks for, by the rules of admission and nothing else."""
-        ids = {an_id(number) for number in (1, 2, 3, 4)}
-        known = {task_id: self.known(task_id) for task_id in ids}
+        known = {task_id: self.known(task_id) for task_id in ALL_IDS}
         return {
             task_id: room.asked(one.spec)
             for task_id, one in known.items()
             if one.live and one.spec is not None
         }
 
-    @rule(task_id=IDS, asked=SPECS, more=st.sampled_from([0, 0, 1]), dry=st.booleans())
-    def ask(self, task_id: str, asked: dict[str, Any], more: int, *, dry: bool) -> None:
-        generation = self.known(task_id).generation + more
+    def one_of(self, ids: Collection[str], which: int) -> str:
+        return sorted(ids)[which % len(ids)]
+
+    def on_record(self) -> list[str]:
+        return [task_id for task_id in ALL_IDS if self.known(task_id) != Known()]
+
+    @rule(task_id=IDS, asked=SPECS, more=st.sampled_from([0, 1]), same=st.booleans())
+    def ask(self, task_id: str, asked: dict[str, Any], more: int, *, same: bool) -> None:
+        known = self.known(task_id)
+        generation = known.generation + more
+        if same and known.spec is not None:
+            asked = {name: getattr(known.spec, name) for name in asked}
         before, rows = self.live(), self.rows()
         event = an_event(
             event_id=an_id(5000 + next(self.numbers)),
@@ -275,12 +285,13 @@ class Asking(RuleBasedStateMachine):
         )
         refusal = self.do(self.queue.judge(event, NOW)).refusal
         assert self.rows() == rows
-        if dry:
-            return
         if refusal is not None:
             with pytest.raises(type(refusal)):
                 self.do(self.queue.put(event, NOW))
             assert self.rows() == rows
+            if isinstance(refusal, InsufficientResources):
+                own = before.pop(task_id, Resources())
+                assert self.is_short(room.asked(a_spec(**asked)), own, before)
             return
         self.do(self.queue.put(event, NOW))
         after = self.live()
@@ -288,19 +299,24 @@ class Asking(RuleBasedStateMachine):
         for one, then, most in zip(parts(now), parts(was), parts(self.given), strict=True):
             assert one <= max(then, most)
 
-    @rule(task_id=IDS)
-    def stop(self, task_id: str) -> None:
-        rows = self.rows()
-        try:
-            self.do(self.queue.put(a_delete(task_id=task_id), NOW))
-        except UnknownTask:
-            assert self.rows() == rows
-        assert machine.total(self.live().values()) == self.held()
+    def is_short(self, wanted: Resources, own: Resources, others: dict[str, Resources]) -> bool:
+        """Whether it asks for more than it has, and with it there would be too much."""
+        every = machine.total([wanted, *others.values()])
+        columns = zip(parts(wanted), parts(own), parts(every), parts(self.given), strict=True)
+        return any(asks > has and whole > most for asks, has, whole, most in columns)
 
-    @rule(task_id=IDS, state=st.sampled_from(State), serve=st.booleans())
-    def step(self, task_id: str, state: State, *, serve: bool) -> None:
+    @precondition(lambda self: self.live())
+    @rule(which=ONE_OF_MANY)
+    def stop(self, which: int) -> None:
+        before = self.live()
+        self.do(self.queue.put(a_delete(task_id=self.one_of(before, which)), NOW))
+        assert self.live() == before
+
+    @precondition(lambda self: self.on_record())
+    @rule(which=ONE_OF_MANY, state=st.sampled_from(State), serve=st.booleans())
+    def step(self, which: int, state: State, *, serve: bool) -> None:
         """The lane records a move; it may have looked before the newest wish came."""
-        known = self.known(task_id)
+        known = self.known(self.one_of(self.on_record(), which))
         task = known.task or (None if known.wish is None else new_task(known.wish))
         if task is None:
             return
@@ -309,9 +325,10 @@ class Asking(RuleBasedStateMachine):
         if (after := moved(task, state)) is not None:
             self.do(self.db.put(after))
 
-    @rule(task_id=IDS)
-    def forget(self, task_id: str) -> None:
-        task = self.db.get(task_id)
+    @precondition(lambda self: self.on_record())
+    @rule(which=ONE_OF_MANY)
+    def forget(self, which: int) -> None:
+        task = self.db.get(self.one_of(self.on_record(), which))
         if task is not None and task.state.ended:
             self.do(self.db.forget(task, NOW))
             self.do(self.db.sweep(NOW + 1e9))  # its ID is free again at once
@@ -371,4 +388,4 @@ def moved(task: Task, state: State) -> Task | None:
 
 
 TestAsking = Asking.TestCase
-TestAsking.settings = settings(REPEATABLE, max_examples=40, stateful_step_count=30)
+TestAsking.settings = settings(REPEATABLE, max_examples=50, stateful_step_count=40)
