@@ -95,7 +95,8 @@ class Connections(web.Server):
                 return peer
 
     def _has_room(self) -> bool:
-        return len(self) < bounds.CONNECTIONS_MOST or self._make_room()
+        few = len(self) < bounds.CONNECTIONS_MOST and len(self._waiting) < bounds.WAITING_MOST
+        return few or self._make_room()
 
     def _make_room(self) -> bool:
         """End the connection that has waited longest, if one waits."""

@@ -23,9 +23,10 @@ from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
 from keelman.worker import watch as watches
 from keelman.worker.handlers import ROUTES
+from keelman.worker.limits import Limits
 from keelman.worker.metrics import Metrics
 from keelman.worker.watch import Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.api import contract
 
 NAME = "w"

@@ -100,6 +100,16 @@ def readable(client: socket.socket) -> bool:
         return False
 
 
+async def test_of_those_that_wait_there_are_fewer_than_of_all(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may hold a head that never ends."""
+    monkeypatch.setattr(bounds, "WAITING_MOST", 3)
+    with connected(served, 3) as first, connected(served, 1) as late:
+        await until(lambda: is_closed(first[0]))
+        assert not any(is_closed(one) for one in (*first[1:], *late))
+
+
 async def test_a_request_in_hand_is_not_disturbed_and_one_too_many_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from keelman.allowed import Allowed
-from keelman.api import WHOLE_BYTES
+from keelman.bounds import WHOLE_BYTES
 from keelman.runtime.fake import FakeEngine
 from tests.api.conftest import IMAGE, Served, an_event, serving
 

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from keelman.listing import Listing
 from keelman.runtime.fake import FakeEngine, FakeRuntime
 from keelman.store import Store
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.limits import Limits
+from keelman.worker.worker import Worker
 from tests.bench import records
 from tests.bench.bench import Bench
 from tests.bench.figures import AT_MOST, TIMES, Figure, Goal, Row, Summary, summary, turns

@@ -19,8 +19,9 @@ from keelman.runtime import LogOptions
 from keelman.runtime.docker import DockerRuntime
 from keelman.store import Store
 from keelman.task import Spec, State, TaskEvent
+from keelman.worker.limits import Limits
 from keelman.worker.watch import Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.e2e.machine import SLEEPS, Machine, free_port, until
 from tests.e2e.registry import (
     BIG_BYTES,

@@ -14,8 +14,9 @@ from keelman.errors import KeelmanError
 from keelman.runtime.fake import FakeRuntime
 from keelman.seen import Action
 from keelman.task import Task
+from keelman.worker.limits import Limits
 from keelman.worker.watch import Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.simulation.disk import Disk, SimStore
 from tests.simulation.engine import NAME, SimEngine
 from tests.simulation.loop import Mark, the_loop

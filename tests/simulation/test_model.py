@@ -27,8 +27,9 @@ from hypothesis.stateful import (
 from keelman.db import EVERYTHING
 from keelman.errors import KeelmanError, UnknownTask
 from keelman.task import EDGES, State, TaskEvent, Transition
+from keelman.worker.limits import Limits
 from keelman.worker.watch import RETIRE_SECONDS, Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.simulation.model import ENDED, OK, POLICIES, SPECS, WITHOUT_IMAGE, Body, Container, Model
 from tests.unit.given_wire import an_event, an_id
 from tests.unit.given_worker import NAME, STUBBORN, Crash, Fuse, FusedRuntime, FusedStore, Machine

@@ -15,9 +15,10 @@ from keelman.runtime.fake_container import FakeContainer
 from keelman.seen import Action, Seen
 from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task
+from keelman.worker.limits import Limits
 from keelman.worker.recorder import Recorder
 from keelman.worker.watch import Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.unit.given import NOW, TASK_ID
 from tests.unit.given_store import new_id
 from tests.unit.given_wire import an_event, an_id

@@ -158,7 +158,7 @@ OF_TEXT: dict[str, tuple[Callable[[str], object], type[Exception] | None]] = {
     "a spec's label": (spec_in_label, None),
     "a port": (is_port, None),
     "a signal": (is_signal, None),
-    "a size": (values.size, Usage),
+    "a size": (lambda text: values.size(text, "--x"), Usage),
     "a duration": (lambda text: values.seconds(text, "--x"), Usage),
     "a moment": (lambda text: values.moment(text, datetime.fromtimestamp(NOW, UTC)), Usage),
     "a published port": (values.port, Usage),

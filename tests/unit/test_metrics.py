@@ -28,8 +28,9 @@ from keelman.seen import Create
 from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task, Transition
 from keelman.worker.levels import Levels
+from keelman.worker.limits import Limits
 from keelman.worker.metrics import Metrics, harmless
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID, a_task, a_wish
 from tests.unit.given_store import new_id, put
 from tests.unit.given_wire import a_delete, an_event

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import resource
 import signal
 import ssl
 from collections.abc import Callable
@@ -39,15 +40,17 @@ from keelman.worker import data_dir, own_log, stats, telling
 from keelman.worker.auditor import Auditor
 from keelman.worker.door import Credentials, Door
 from keelman.worker.handlers import ROUTES
+from keelman.worker.limits import Limits
 from keelman.worker.metrics import Metrics
 from keelman.worker.recorder import FlightFile
 from keelman.worker.watch import Watch
-from keelman.worker.worker import Limits, Worker
+from keelman.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 
 LOCK_PLACES = (Path("/run/lock"), Path("/tmp"))  # noqa: S108  # a lock, opened as it is, and no data
 FIRST_CONTACT_SECONDS = 5.0
+DESCRIPTORS_MOST = 65_536
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ async def serve(
     """
     own_log.configure(options.log_format)
     _check_name(options.name)
+    raise_descriptors()
     engine = _engine(options)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(engine.close)
@@ -163,6 +167,14 @@ def engine_tls(certs: Path) -> ssl.SSLContext:
         words = f"{certs} must hold ca.pem, cert.pem and key.pem for the engine: {error}"
         raise CannotStart(words) from error
     return context
+
+
+def raise_descriptors() -> None:
+    """As many as the process may have: the usual 1,024 are fewer than its connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS_MOST if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MOST)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _check_name(name: str) -> None:

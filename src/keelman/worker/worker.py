@@ -11,11 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
-import msgspec
 import structlog
 
-from keelman import hiding, room
-from keelman.allowed import Allowed
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
@@ -27,10 +24,9 @@ from keelman.errors import (
 )
 from keelman.events import Events
 from keelman.listing import Listing
-from keelman.machine import Resources
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
-from keelman.runtime import Runtime, guards
+from keelman.runtime import Runtime
 from keelman.seen import Absent, Action, Body, Create, Pull, Seen, Unknown
 from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
@@ -39,6 +35,7 @@ from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.knowledge import Knowledge
 from keelman.worker.lanes import Lanes
+from keelman.worker.limits import Limits
 from keelman.worker.metrics import Metrics
 from keelman.worker.mishaps import Mishaps
 from keelman.worker.probes import Probes
@@ -49,18 +46,6 @@ from keelman.worker.slots import Slots
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 10.0
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator allows and keeps."""
-
-    start_slots: int = 4
-    capacity: Resources = room.UNBOUNDED
-    allowed: Allowed = Allowed()
-    pids_usual: int = guards.PIDS_USUAL
-    keep_ended_seconds: float = 24 * 3600.0
-    keep_ended_tasks: int = 1000
-    show: Callable[[bytes], bytes] = hiding.report  # a task's report, as who asks may see it
 
 
 class Worker:
