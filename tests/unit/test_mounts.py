@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,53 @@ def test_a_link_that_leads_out_is_refused(root: Path) -> None:
     (root / "way-out").symlink_to(root.parent / "secret")
     assert refused(mounting(root / "way-out"), (str(root),)) is not None
     assert refused(mounting(root / "way-out" / "deeper"), (str(root),)) is not None
+
+
+def test_a_link_that_leads_out_by_a_way_too_long_for_a_path_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two links to the depths, each short enough: only together they pass what a path may be."""
+    depths = Path("/".join(["d" * 200] * 15))
+    for where, link in ((root, "first"), (root / "first", "second")):
+        monkeypatch.chdir(where)
+        depths.mkdir(parents=True)
+        Path(link).symlink_to(depths)
+    source = root / "first" / "second" / "out"
+    source.symlink_to(root.parent / "secret")
+    assert source.samefile(root.parent / "secret")
+    assert refused(mounting(source), (str(root),)) is not None
+
+
+def test_two_points_after_a_link_are_judged_both_ways(root: Path) -> None:
+    """The kernel goes up from where the link leads, Docker from where the link is."""
+    (root / "inside" / "deep" / "secret").mkdir(parents=True)
+    (root / "inside" / "deep" / "er").mkdir()
+    (root / "current").symlink_to("inside/deep/er")
+    assert refused(mounting(root / "current" / ".." / "secret"), (str(root),)) is None
+    assert refused(mounting(f"{root}/current/../../secret"), (str(root),)) is not None
+    assert refused(mounting(f"{root}/current/../.."), (str(root),)) is not None
+
+
+@pytest.mark.parametrize("error", [PermissionError, NotADirectoryError, OSError])
+def test_where_the_way_cannot_be_seen_it_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    """A worker that is not root may see less than the engine follows."""
+    seen, closed = os.lstat, str(root / "inside" / "link")
+
+    def lstat(path: str) -> os.stat_result:
+        if str(path) == closed:
+            raise error
+        return seen(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert refused(mounting(closed), (str(root),)) is not None
+    assert refused(mounting(root / "inside"), (str(root), closed)) is None
+
+
+def test_a_link_that_leads_to_itself_is_refused(root: Path) -> None:
+    (root / "round").symlink_to("round")
+    assert refused(mounting(root / "round"), (str(root),)) is not None
 
 
 def test_a_link_that_leads_in_is_allowed_and_so_is_an_allowed_link(root: Path) -> None:
