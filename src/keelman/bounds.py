@@ -18,6 +18,7 @@ FIELDS_MOST = 40
 # A body. The largest TaskEvent that makes sense has some 100 kB.
 BODY_MOST_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
+BODY_AHEAD_BYTES = 4096  # parsed before it is asked for: twice that, or in 256 chunks
 
 # A connection. What waits for its head, its handshake or its next request makes room, the longest
 # wait first; the time is longer than clients keep an idle connection to use it again.

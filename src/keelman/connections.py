@@ -53,6 +53,7 @@ class Connections(web.Server):
             logger=_aiohttp_log,
             keepalive_timeout=bounds.IDLE_SECONDS,  # from the beginning, for the first head too
             lingering_time=bounds.LINGER_SECONDS,
+            read_bufsize=bounds.BODY_AHEAD_BYTES,
             max_line_size=bounds.LINE_MOST_BYTES,
             max_field_size=bounds.FIELD_MOST_BYTES,
             max_headers=bounds.FIELDS_MOST,
@@ -156,6 +157,8 @@ class Connections(web.Server):
         self._waiting.pop(connection, None)
         try:
             response = await self._inner.request_handler(request)
+            if not request.content.is_eof():
+                _stop_parsing(connection, response)
             await _sent(request, response)
         finally:
             if connection in self._ends:
@@ -176,6 +179,15 @@ class Connections(web.Server):
         request = self._inner.request_factory(message, *rest)
         request[EXPECTS] = expects
         return request
+
+
+def _stop_parsing(connection: web.RequestHandler, response: web.StreamResponse) -> None:
+    """Throw away unparsed what is still sent of a body that was answered already.
+
+    aiohttp would look for its end: seconds of work in a megabyte of one-byte chunks, for anybody.
+    """
+    response.force_close()
+    connection.close()
 
 
 async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> None:

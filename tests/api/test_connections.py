@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp.streams import StreamReader
 
 from keelman import bounds, connections, tls
 from keelman.runtime.fake import FakeEngine
@@ -24,11 +25,13 @@ from tests.unit.given_credentials import Folder
 
 MOST = 8
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "CONNECTIONS_MOST", MOST)
+    monkeypatch.setattr(bounds, "LINGER_SECONDS", 0.05)
 
 
 @contextmanager
@@ -190,6 +193,34 @@ async def test_a_client_that_does_not_read_its_answers_is_cut_off(
 async def test_a_body_that_is_announced_too_large_is_not_waited_for(served: Served) -> None:
     answer = await raw(served, JSON_HEAD + b"Content-Length: 1048577\r\n\r\n", until=b"too_large")
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_what_comes_of_a_body_after_its_answer_is_not_looked_at(served: Served) -> None:
+    """Not even for its end: the connection is closed, and what follows the body is no request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.api.port)
+    writer.write(CHUNKED + b"1\r\na\r\n")
+    answer = await reader.readuntil(b"method_not_allowed")
+    assert b"\r\nConnection: close\r\n" in answer
+    writer.write(b"0\r\n\r\n" + LIVEZ)
+    assert b"HTTP/1.1" not in await reader.read()
+    writer.close()
+
+
+async def test_of_a_body_that_nobody_asks_for_little_is_parsed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte in each chunk: none is dearer."""
+    parsed, feed = [], StreamReader.feed_data
+
+    def counted(stream: StreamReader, data: bytes, size: int = 0) -> bool:
+        parsed.append(data)
+        return feed(stream, data, size)
+
+    monkeypatch.setattr(StreamReader, "feed_data", counted)
+    answer = await raw(served, CHUNKED + b"1\r\na\r\n" * 50_000, until=b"method_not_allowed")
+    await until(lambda: served.connections == 0)
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert 0 < len(parsed) <= bounds.BODY_AHEAD_BYTES // 16 + 2
 
 
 async def test_a_body_that_is_wanted_is_asked_for(served: Served) -> None:
