@@ -30,14 +30,17 @@ SECRET = "s3cret-pa55w0rd"
 
 
 class Audited(Served):
-    """A served worker that asks for a token, and an audit log."""
+    """A served worker that asks for a token, or lets in `anybody`, and an audit log."""
 
-    def __init__(self, directory: Path, engine: FakeEngine, *, reads: bool = False) -> None:
+    def __init__(
+        self, directory: Path, engine: FakeEngine, *, reads: bool = False, anybody: bool = False
+    ) -> None:
         super().__init__(directory, engine)
         self.directory = directory
         metrics = self.worker.metrics
         self.auditor = Auditor(directory, NAME, steady_clock, metrics.unaudited, reads=reads)
-        given = Credentials(token_file=secret(directory / "tokens", f"manager-1 {OLD}\n"))
+        tokens = secret(directory / "tokens", f"manager-1 {OLD}\n")
+        given = Credentials(token_file=None if anybody else tokens)
         self.before_answers: list[list[dict[str, Any]]] = []
         self.api: Api[Worker] = Api(
             *("127.0.0.1", 0, self.worker, ROUTES),
@@ -66,10 +69,10 @@ class Audited(Served):
 
 @contextlib.asynccontextmanager
 async def audited(
-    tmp_path: Path, engine: FakeEngine, *, reads: bool = False
+    tmp_path: Path, engine: FakeEngine, *, reads: bool = False, anybody: bool = False
 ) -> AsyncIterator[Audited]:
     (tmp_path / "data").mkdir(mode=0o700)
-    served = Audited(tmp_path / "data", engine, reads=reads)
+    served = Audited(tmp_path / "data", engine, reads=reads, anybody=anybody)
     await served.start()
     try:
         yield served
@@ -161,6 +164,16 @@ async def test_who_is_not_let_in_is_in_a_file_of_his_own(log: Audited) -> None:
         ("nobody", "POST", "/tasks", 401, "unauthorized"),
     ]
     assert [len(lines) for lines in log.before_answers] == [1, 2, 3]
+
+
+async def test_a_page_that_is_turned_away_is_on_record(tmp_path: Path, engine: FakeEngine) -> None:
+    page = {"Origin": "http://rebound.example:5556"}
+    async with audited(tmp_path, engine, anybody=True) as log:
+        await log.ask("POST", "/tasks", json=an_event(), headers=page)
+        assert log.lines() == []
+        assert log.told(REFUSED_NAME) == [
+            ("loopback", "POST", "/tasks", 403, "forbidden_page"),
+        ]
 
 
 async def test_a_token_a_body_or_a_value_of_env_is_never_in_it(log: Audited) -> None:

@@ -88,7 +88,7 @@ def test_what_may_change_something_is_told_by_its_method(method: str, changes: b
 def test_only_who_is_not_let_in_is_at_the_door() -> None:
     at_the_door = [
         code
-        for code in ("unauthorized", "forbidden_client", "not_allowed", "")
+        for code in ("unauthorized", "forbidden_client", "forbidden_page", "not_allowed", "")
         if Answered(status=403, code=code).at_the_door
     ]
-    assert at_the_door == ["unauthorized", "forbidden_client"]
+    assert at_the_door == ["unauthorized", "forbidden_client", "forbidden_page"]
