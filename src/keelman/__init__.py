@@ -10,17 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keelman.client import BadAddress, Client, ClientError, NotTrusted, Unreachable
+    from keelman.client import (
+        BadAddress,
+        BadToken,
+        Client,
+        ClientError,
+        NotTrusted,
+        OtherHost,
+        Unreachable,
+    )
     from keelman.errors import KeelmanError
     from keelman.task import Reason, State
     from keelman.wire import TaskReport, TransitionReport
 
 __all__ = [
     "BadAddress",
+    "BadToken",
     "Client",
     "ClientError",
     "KeelmanError",
     "NotTrusted",
+    "OtherHost",
     "Reason",
     "State",
     "TaskReport",
@@ -29,7 +39,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "keelman.client": {"BadAddress", "Client", "ClientError", "NotTrusted", "Unreachable"},
+    "keelman.client": {
+        "BadAddress",
+        "BadToken",
+        "Client",
+        "ClientError",
+        "NotTrusted",
+        "OtherHost",
+        "Unreachable",
+    },
     "keelman.errors": {"KeelmanError"},
     "keelman.task": {"Reason", "State"},
     "keelman.wire": {"TaskReport", "TransitionReport"},

@@ -132,7 +132,7 @@ def _token(number: int, words: list[str]) -> Token:
     name, token = words
     if not _NAME.fullmatch(name):
         raise CannotStart(f"line {number}: its name must be letters, digits, _ . - (at most 63)")
-    return Token(name, _digest(_checked(token, f"line {number}: ")))
+    return Token(name, _digest(checked_token(token, f"line {number}: ")))
 
 
 def own_token(text: str) -> str:
@@ -141,10 +141,11 @@ def own_token(text: str) -> str:
     lines = [words for words in lines if not words[0].startswith("#")]
     if len(lines) != 1 or len(lines[0]) > 2:
         raise CannotStart("it must hold one line: TOKEN, or NAME TOKEN")
-    return _checked(lines[0][-1])
+    return checked_token(lines[0][-1])
 
 
-def _checked(token: str, where: str = "") -> str:
+def checked_token(token: str, where: str = "") -> str:
+    """A token, if it can be one. Raises: CannotStart, which does not tell what it was."""
     if not _TOKEN.fullmatch(token):
         words = "a token must have at least 16 letters, digits and - . _ ~ + / ="
         raise CannotStart(f"{where}{words}")

@@ -25,12 +25,17 @@ from keelman.wire import ErrorReport
 _Answer = TypeVar("_Answer")
 _NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CLOSED = (errno.ECONNRESET, errno.EPIPE)
+_OTHER_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _SSL_ERRORS = (ssl.SSLError, aiohttp.ClientSSLError)
 
 # A server that does not like a certificate ends the connection, and so does one that restarts.
 _HUNG_UP = (
     "hung up without an answer: it does so when it is restarted, and when it does not take the"
     " client's certificate (of a CA that it does not trust, or expired)"
+)
+_HUNG_UP_AT_HTTP = (
+    "hung up at plain HTTP without an answer: if it speaks TLS, its address begins with https://;"
+    " else it may have been restarted"
 )
 
 
@@ -54,10 +59,20 @@ class NotTrusted(KeelmanError):
     code = "not_trusted"
 
 
+class OtherHost(NotTrusted):
+    """The worker's certificate is good, and for other addresses than the one that was asked."""
+
+
 class BadAddress(KeelmanError):
-    """What was given is no address of a worker."""
+    """What was given is no address of a worker, or not one for what would be sent there."""
 
     code = "bad_address"
+
+
+class BadToken(KeelmanError):
+    """What was given is no token. Its words do not tell what it was."""
+
+    code = "bad_token"
 
 
 def url(address: str) -> URL:
@@ -115,8 +130,7 @@ def translated(address: URL) -> Iterator[None]:
 def _ours(address: URL, error: aiohttp.ClientError) -> KeelmanError:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            words = getattr(error.certificate_error, "verify_message", "") or "a wrong one"
-            return NotTrusted(f"the certificate of the worker at {address} is not trusted: {words}")
+            return _not_trusted(address, error.certificate_error)
         case _ if (why := _tls_trouble(error)) is not None:
             return NotTrusted(f"the worker at {address} and TLS do not come together: {why}")
         case aiohttp.ClientConnectionError() if address.scheme == "https" and _hung_up(error):
@@ -125,10 +139,20 @@ def _ours(address: URL, error: aiohttp.ClientError) -> KeelmanError:
             number = error.os_error.errno or 0
             why = os.strerror(number) if number > 0 else str(error.os_error)
             return Unreachable(f"no worker answers at {address}: {why}")
-        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
+        case aiohttp.ServerDisconnectedError():
+            return Unreachable(f"the worker at {address} {_HUNG_UP_AT_HTTP}")
+        case aiohttp.ClientPayloadError():
             return Unreachable(f"the worker at {address} went away in the middle of an answer")
         case _:
             return Unreachable(f"the connection to {address} broke off: {error}")
+
+
+def _not_trusted(address: URL, error: Exception) -> NotTrusted:
+    if getattr(error, "verify_code", 0) in _OTHER_HOST:
+        words = f"is for other hosts than {address.host}: issue it with --host {address.host}"
+        return OtherHost(f"the certificate of the worker at {address} {words}")
+    words = (getattr(error, "verify_message", "") or "a wrong one").rstrip(".")
+    return NotTrusted(f"the certificate of the worker at {address} is not trusted: {words}")
 
 
 def _hung_up(error: aiohttp.ClientConnectionError) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from keelman.errors import KeelmanError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # only compared with
 RESERVED = {"ca", "localhost"}
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -62,3 +63,22 @@ def alternative_names(name: str, hosts: Sequence[str]) -> tuple[str, ...]:
     """All names that a certificate for `name` has, its own first, each once. Raises: BadName."""
     told = (checked_name(name), *map(checked_host, hosts), *LOOPBACK)
     return tuple(dict.fromkeys(told))
+
+
+def is_for(names: Sequence[str], address: str) -> bool:
+    """Whether clients that ask at `address` find it among the names of a certificate.
+
+    Of all addresses (0.0.0.0, ::) any counts that is not loopback's.
+    """
+    wanted = _as_in_certificates(address)
+    if wanted in EVERY_ADDRESS:
+        return bool(set(names) - set(LOOPBACK))
+    _, _, domain = wanted.partition(".")
+    return bool({wanted, f"*.{domain}"} & {name.lower() for name in names})
+
+
+def _as_in_certificates(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address.lower()

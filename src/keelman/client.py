@@ -12,16 +12,22 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Self, TypedDict, Unpack
 from uuid import NAMESPACE_OID, uuid5
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
+from yarl import URL
 
+from keelman.access import checked_token, own_token
 from keelman.answers import (
     BadAddress,
+    BadToken,
     ClientError,
     NotTrusted,
+    OtherHost,
     Unreachable,
     decoded,
     keeps_secrets,
@@ -30,14 +36,24 @@ from keelman.answers import (
     url,
 )
 from keelman.description import WorkerReport
+from keelman.errors import CannotStart
 from keelman.explanation import Explanation
 from keelman.frames import Frames
 from keelman.machine import Stats
 from keelman.task import State
+from keelman.tls import read_secret
 from keelman.values import digest
 from keelman.wire import DryRunReport, TaskReport, TransitionReport
 
-__all__ = ["BadAddress", "Client", "ClientError", "NotTrusted", "Unreachable"]
+__all__ = [
+    "BadAddress",
+    "BadToken",
+    "Client",
+    "ClientError",
+    "NotTrusted",
+    "OtherHost",
+    "Unreachable",
+]
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
@@ -61,9 +77,11 @@ class Client:
     """One worker's HTTP API. `address` is a URL or `host:port`.
 
     An asynchronous context manager: the connections live as long as the `async with`.
-    `token` and `tls` (a context with a certificate) show who asks; without `tls` an https address
-    is trusted as the system trusts. `retry_seconds` is the wait before a lost event stream is taken
-    up again. Raises: BadAddress, also for a token that would be read on the way.
+    `token`, `token_file` (a line TOKEN or NAME TOKEN, for nobody else to read) and `tls` (a context
+    with a certificate) show who asks; without `tls` an https address is trusted as the system
+    trusts. `retry_seconds` is the wait before a lost event stream is taken up again.
+    Raises: BadToken; BadAddress, also for a token that would be read on the way, and for `tls`
+    where none is spoken.
     """
 
     def __init__(
@@ -71,13 +89,14 @@ class Client:
         address: str,
         *,
         token: str | None = None,
+        token_file: str | Path | None = None,
         tls: ssl.SSLContext | None = None,
         retry_seconds: float = 1.0,
     ) -> None:
         self.address = url(address)
-        if token and not keeps_secrets(self.address):
-            raise BadAddress(f"{address}: a token is sent over https only, or to this machine")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if tls is not None and self.address.scheme != "https":
+            raise BadAddress(f"{address}: `tls` is for an address that begins with https://")
+        self._headers = _authorization(self.address, _token(token, token_file))
         self._tls = tls or True
         self._retry_seconds = retry_seconds
 
@@ -236,6 +255,27 @@ class Client:
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                     raise refusal(response.status, await response.read())
                 yield response
+
+
+def _authorization(address: URL, token: str | None) -> dict[str, str]:
+    if token is None:
+        return {}
+    if not keeps_secrets(address):
+        raise BadAddress(f"{address}: a token is sent over https only, or to loopback")
+    return {hdrs.AUTHORIZATION: f"Bearer {token}"}
+
+
+def _token(token: str | None, file: str | Path | None) -> str | None:
+    """The token, from wherever it was given. Raises: BadToken."""
+    if token is not None and file is not None:
+        raise BadToken("a token and a file with one: one of the two is meant")
+    try:
+        if file is not None:
+            return own_token(read_secret(Path(file)).decode("utf-8", "replace"))
+        return token if token is None else checked_token(token)
+    except CannotStart as error:
+        where = "" if file is None or str(file) in error.message else f"{file}: "
+        raise BadToken(f"{where}{error.message}") from error
 
 
 def _params(**wanted: str | float | None) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""How long certificates in files last. Apart from `tls`, for who only calls a worker loads no
-`cryptography`.
+"""How long certificates in files last, and whom they are for. Apart from `tls`, for who only calls
+a worker loads no `cryptography`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def trust_expiry(path: Path, now: float) -> float:
     if not left:
         raise CannotStart(f"{path}: every CA in it has expired")
     return min(left)
+
+
+def names(path: Path) -> tuple[str, ...]:
+    """Whom the first of a chain's certificates is for: names and addresses. Raises: CannotStart."""
+    return certs.names_of(_certificates(path)[0])
 
 
 def _certificates(path: Path) -> tuple[bytes, ...]:

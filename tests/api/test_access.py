@@ -16,6 +16,8 @@ from aiohttp import web
 
 from keelman import Client, ClientError, NotTrusted, Unreachable, tls
 from keelman.api import CALLER, Answering, Api
+from keelman.cli.asking import Where
+from keelman.cli.failures import NotLetIn
 from keelman.runtime.fake import FakeEngine
 from keelman.worker import Credentials
 from keelman.worker.door import Door
@@ -246,6 +248,20 @@ async def test_a_certificate_with_a_name_that_is_let_in(by_name: Guarded, folder
     assert by_name.callers == ["tls:manager-1 200", "tls:manager-2 200"]
 
 
+async def test_who_shows_a_certificate_where_none_is_asked_for_is_told_so(
+    tmp_path: Path, engine: FakeEngine, folder: Folder, tokens: Path
+) -> None:
+    """The command line knows what it has, and the worker did not look at it."""
+    cert, key = folder.issue("node-1")
+    given = Credentials(tls_cert=cert, tls_key=key, token_file=tokens)
+    async with guarded(tmp_path, engine, given) as served:
+        address = f"https://127.0.0.1:{served.api.port}"
+        where = Where(addr=address, tls_ca=folder.ca, tls_cert=cert, tls_key=key)
+        with pytest.raises(NotLetIn, match="it asks for no certificates"):
+            async with where.client() as client:
+                await client.tasks()
+
+
 async def test_no_certificate_is_401_and_another_name_403(by_name: Guarded, folder: Folder) -> None:
     refusals = []
     for name in ("", "node-1"):
@@ -301,6 +317,12 @@ async def test_who_does_not_speak_tls_learns_nothing(by_name: Guarded) -> None:
             answer = await reader.read()
     assert b"HTTP" not in answer
     writer.close()
+
+
+async def test_a_client_that_does_not_speak_tls_is_told_what_it_may_be(by_name: Guarded) -> None:
+    async with Client(f"http://127.0.0.1:{by_name.api.port}") as client:
+        with pytest.raises(Unreachable, match="its address begins with https://"):
+            await client.tasks()
 
 
 async def test_tls_with_one_who_does_not_speak_it_is_told(served: Served) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +18,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelman.client import BadAddress, Client, ClientError, Unreachable
+from keelman.client import BadAddress, BadToken, Client, ClientError, Unreachable
 from keelman.frames import Frames
 from keelman.task import Reason, State
+from tests.unit.given_credentials import secret
 
 TASK_ID = "21b23589-5d2d-4731-b5c9-a97e9832d021"
 REPORT = {
@@ -150,6 +153,54 @@ def test_a_token_is_not_sent_where_it_could_be_read(address: str) -> None:
     with pytest.raises(BadAddress, match="https only") as refused:
         Client(address, token=TOKEN)
     assert TOKEN not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "short", f"{TOKEN}\n", f"{TOKEN}\r\nX-Other: 1", f"a {TOKEN}", f"{TOKEN}\0", "é" * 16],
+)
+def test_what_is_no_token_is_refused_and_not_repeated(token: str) -> None:
+    """Before it is in a header, where the HTTP client would refuse it in its own words."""
+    with pytest.raises(BadToken, match="at least 16") as refused:
+        Client("127.0.0.1:1", token=token)
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [TOKEN, f"manager-1 {TOKEN}\n", f"# mine\n\nm {TOKEN}\n"])
+async def test_a_token_may_be_in_a_file(text: str, tmp_path: Path) -> None:
+    """As the command line has it."""
+    shown: list[str] = []
+
+    async def tasks(request: web.Request) -> web.Response:
+        shown.append(request.headers["Authorization"])
+        return web.json_response([])
+
+    file = secret(tmp_path / "token", text)
+    async with worker_of(GET_tasks=tasks) as address, Client(address, token_file=file) as client:
+        await client.tasks()
+    assert shown == [f"Bearer {TOKEN}"]
+
+
+def test_a_file_that_has_no_token_is_refused_by_its_name(tmp_path: Path) -> None:
+    """Missing, of two lines, open to others; or given beside a token."""
+    file = tmp_path / "token"
+    with pytest.raises(BadToken, match=f"^{file}: No such file"):
+        Client("127.0.0.1:1", token_file=file)
+    secret(file, f"a {TOKEN}\nb {TOKEN}")
+    with pytest.raises(BadToken, match=f"^{file}: it must hold one line") as refused:
+        Client("127.0.0.1:1", token_file=file)
+    assert TOKEN not in str(refused.value)
+    with pytest.raises(BadToken, match="one of the two"):
+        Client("127.0.0.1:1", token=TOKEN, token_file=file)
+    file.chmod(0o644)
+    with pytest.raises(BadToken, match=f"chmod 600 {file}"):
+        Client("127.0.0.1:1", token_file=file)
+
+
+def test_tls_is_not_given_for_an_address_that_does_not_speak_it() -> None:
+    """Who has a certificate to show does not want to ask in the clear."""
+    with pytest.raises(BadAddress, match="https://"):
+        Client("http://127.0.0.1:1", tls=ssl.create_default_context())
 
 
 async def test_a_token_does_not_follow_a_redirect() -> None:

@@ -33,9 +33,11 @@ class Folder:
         self.pair = cas[0]
         self.ca.write_bytes(b"".join(ca.cert for ca in cas))
 
-    def issue(self, name: str, *, now: datetime = NOW, days: int = 20) -> tuple[Path, Path]:
+    def issue(
+        self, name: str, *hosts: str, now: datetime = NOW, days: int = 20
+    ) -> tuple[Path, Path]:
         """The files of a certificate and of its key."""
-        pair = certs.issue(self.pair, name, now=now, days=days)
+        pair = certs.issue(self.pair, name, hosts=hosts, now=now, days=days)
         cert, key = self.path / f"{name}.pem", self.path / f"{name}.key"
         cert.write_bytes(pair.cert)
         secret(key, pair.key.decode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keelman.cert_names import BadName, alternative_names, checked_host, checked_name
+from keelman.cert_names import BadName, alternative_names, checked_host, checked_name, is_for
 
 
 @pytest.mark.parametrize("name", ["node-1", "a", "7", "x" * 63, "a--b"])
@@ -72,3 +72,28 @@ def test_names_are_own_first_then_hosts_then_loopback_each_once() -> None:
     assert alternative_names("node-1", hosts) == (
         *("node-1", "192.0.2.7", "127.0.0.1", "localhost", "::1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "address", "good"),
+    [
+        ("node-1 10.99.5.1", "10.99.5.1", True),
+        ("node-1 10.99.5.1", "10.99.5.2", False),
+        ("node-1 10.99.5.1", "node-1", True),
+        ("node-1 10.99.5.1", "Node-1", True),
+        ("2001:db8::7", "2001:DB8:0:0::7", True),
+        ("node-1 localhost 127.0.0.1 ::1", "127.0.0.1", True),
+        ("node-1.example.com", "127.0.0.1", False),
+        ("*.example.com", "node-1.example.com", True),
+        ("*.example.com", "a.b.example.com", False),
+        ("*.99.5.1", "a.99.5.2", False),
+        ("node-1 localhost", "0.0.0.0", True),
+        ("localhost 127.0.0.1 ::1", "0.0.0.0", False),
+        ("localhost 127.0.0.1 ::1", "::", False),
+        ("", "0.0.0.0", False),
+        ("", "node-1", False),
+    ],
+)
+def test_whom_a_certificate_is_for(names: str, address: str, good: bool) -> None:
+    """By the address where it listens; where that is every one, by any that is not loopback's."""
+    assert is_for(names.split(), address) is good

@@ -161,6 +161,28 @@ async def test_credentials_that_will_not_do_are_wrong_usage(
     assert "0123456789abcdef" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("--token-file {}", "the token in {} is none that it lets in"),
+        ("--tls-cert {} --tls-key {}", "a certificate is shown over https only"),
+        ("--token-file {} --tls-cert {} --tls-key {}", "the token in {} is none"),
+    ],
+)
+async def test_who_showed_what_does_not_do_is_told_that_it_does_not(
+    words: str, complaint: str, keelman: Keelman, tmp_path: Path
+) -> None:
+    """A worker answers all of them alike; who asked knows what he sent."""
+    file = str(secret(tmp_path / "file", "secret-0123456789abcdef"))
+    answer = {"HTTPStatusCode": 401, "Message": "…", "Code": "unauthorized"}
+    async with worker_of(GET_tasks=answering(answer, 401)) as address:
+        given = words.replace("{}", file).split()
+        ended = await keelman("ps", "--addr", address, *given)
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert complaint.replace("{}", file) in ended.err
+    assert "set KEELMAN_TLS_CERT" not in ended.err
+
+
 async def test_a_token_is_shown_in_the_header_and_nowhere_else(
     tmp_path: Path, keelman: Keelman
 ) -> None:

@@ -30,7 +30,7 @@ def told(*words: str) -> WorkerOptions:
 
 
 DOOR = 'tls-cert = "c"\ntls-key = "k"\ntls-ca = "ca"\nallow-client = ["a", "b"]\ntoken-file = "t"\n'
-FILE = 'host = "file"\nport = 3\ndata-dir = "/file"\nkeep_ended_tasks = 30\nallow-mount = ["/a"]\n'
+FILE = 'host = "file"\nport = 3\ndata-dir = "/file"\nkeep-ended-tasks = 30\nallow-mount = ["/a"]\n'
 
 
 @pytest.fixture
@@ -49,6 +49,24 @@ def test_an_option_wins_over_the_environment_over_the_file(
     assert (given.host, given.port, given.keep_ended_tasks) == ("option", 2, 30)
     assert given.keep_ended_hours == 24
     assert (given.data_dir, given.allowed.mounts) == (Path("/file"), ("/a",))
+
+
+def test_what_the_environment_says_otherwise_than_the_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that is set up for a client is not one to start a worker from."""
+    path = tmp_path / "door.toml"
+    path.write_text(f'[worker]\nport = 3\n{DOOR}docker-host = "unix:///file"\n')
+    assert told("--config", str(path)).overridden == ()
+    for name in ("KEELMAN_TLS_CERT", "KEELMAN_TLS_KEY", "KEELMAN_NAME", "DOCKER_HOST"):
+        monkeypatch.setenv(name, "mine")
+    given = told("--config", str(path), "--tls-key", "option")
+    assert given.overridden == (
+        f"KEELMAN_TLS_CERT is set, and tls-cert of {path} does not count",
+        f"DOCKER_HOST is set, and docker-host of {path} does not count",
+    )
+    assert given.credentials.tls_cert == Path("mine")
+    assert told().overridden == ()
 
 
 def test_who_may_speak_may_stand_in_the_file(tmp_path: Path) -> None:
@@ -169,6 +187,7 @@ def test_a_wrong_option_is_refused(words: str) -> None:
     [
         ("[worker]\nfrob = 1\n", "frob"),
         ('[worker]\nport = "x"\n', "port"),
+        ('[worker]\nallow_client = ["a"]\n', "it is allow-client"),
         ("[worker", "is no TOML"),
         ("worker = 3\n", "must be a mapping"),
         (None, "No such file"),

@@ -280,14 +280,14 @@ def test_a_certificate_that_expires_within_14_days_is_warned_of(
 def test_on_loopback_nobody_need_be_named_and_a_warning_tells() -> None:
     door = opened(Credentials())
     with structlog.testing.capture_logs() as lines:
-        door.check(on_loopback=True)
+        door.check("127.0.0.1", on_loopback=True)
     assert events(lines) == [("warning", "every user of this machine can start containers as root")]
 
 
 def test_who_names_somebody_is_not_warned(tmp_path: Path) -> None:
     door = opened(Credentials(token_file=secret(tmp_path / "tokens", f"a {OLD}")))
     with structlog.testing.capture_logs() as lines:
-        door.check(on_loopback=True)
+        door.check("127.0.0.1", on_loopback=True)
     assert lines == []
 
 
@@ -295,9 +295,64 @@ def test_off_loopback_a_certificate_alone_does_not_do(folder: Folder) -> None:
     tokens = secret(folder.path / "tokens", f"a {OLD}")
     for given in (Credentials(), served_by(folder), Credentials(token_file=tokens)):
         with pytest.raises(CannotStart, match="as root"):
-            opened(given).check(on_loopback=False)
+            opened(given).check("127.0.0.1", on_loopback=False)
     for given in (
         served_by(folder, token_file=tokens),
         served_by(folder, tls_ca=folder.ca, allow_client=("m",)),
     ):
-        opened(given).check(on_loopback=False)
+        opened(given).check("127.0.0.1", on_loopback=False)
+
+
+def test_an_address_that_the_certificate_is_not_for_is_told(folder: Folder) -> None:
+    """Of the files that are read, at the start and at each reading: who asks there hangs up."""
+    tokens = secret(folder.path / "tokens", f"a {OLD}")
+    folder.issue("node-1", "10.99.5.2")
+    given = Credentials(
+        tls_cert=folder.cert("node-1"), tls_key=folder.key("node-1"), token_file=tokens
+    )
+    door = opened(given)
+    warning = ("warning", "certificate is not for this address")
+    with structlog.testing.capture_logs() as lines:
+        door.check("10.99.5.1", on_loopback=False)
+        door.reload()
+    assert events(lines) == [warning, ("info", "credentials read anew"), warning]
+    assert (lines[0]["address"], "10.99.5.2" in lines[0]["names"]) == ("10.99.5.1", True)
+    folder.issue("node-1", "10.99.5.1")
+    with structlog.testing.capture_logs() as lines:
+        door.reload()
+    assert events(lines) == [("info", "credentials read anew")]
+
+
+def test_without_a_certificate_there_is_none_for_another_address(tmp_path: Path) -> None:
+    door = opened(Credentials(token_file=secret(tmp_path / "tokens", f"a {OLD}")))
+    with structlog.testing.capture_logs() as lines:
+        door.check("127.0.0.1", on_loopback=True)
+    assert lines == []
+
+
+# -- what is told of it --------------------------------------------------------------------------
+
+
+def test_what_was_read_is_told_without_a_secret(folder: Folder) -> None:
+    """So that who sees the log sees whose files these are."""
+    tokens = secret(folder.path / "tokens", f"a {OLD}\nb {NEW}")
+    door = opened(served_by(folder, tls_ca=folder.ca, allow_client=("m",), token_file=tokens))
+    assert door.told == {
+        "cert": str(folder.cert("node-1")),
+        "names": ["node-1", "localhost", "127.0.0.1", "::1"],
+        "until": f"{NOW + timedelta(days=20):%Y-%m-%d}",
+        "ca": str(folder.ca),
+        "clients": ["m"],
+        "token_file": str(tokens),
+        "tokens": 2,
+    }
+    assert opened(Credentials()).told == {}
+
+
+def test_what_was_read_anew_is_told_again(folder: Folder) -> None:
+    door = opened(served_by(folder))
+    folder.issue("node-1", "10.99.5.1")
+    with structlog.testing.capture_logs() as lines:
+        door.reload()
+    assert lines == [{"log_level": "info", "event": "credentials read anew", **door.told}]
+    assert "10.99.5.1" in lines[0]["names"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,11 +14,11 @@ from cyclopts import Parameter
 from cyclopts.completion import CompletionContext
 
 from keelman import tls
-from keelman.access import own_token
+from keelman.answers import url
 from keelman.cli import show
-from keelman.cli.failures import NoSuchTask, Usage
-from keelman.client import Client
-from keelman.errors import CannotStart
+from keelman.cli.failures import NoSuchTask, NotLetIn, Usage
+from keelman.client import Client, ClientError
+from keelman.errors import CannotStart, Unauthorized
 from keelman.wire import TaskReport
 
 SUGGESTED_SECONDS = 2.0  # longer nobody waits for a word to be completed
@@ -50,27 +51,43 @@ class Where:
     tls_key: Annotated[Path | None, _option("tls-key", "Its private key.")] = None
 
     def client(self) -> Client:
-        """A client of that worker. Raises: Usage, BadAddress."""
+        """A client of that worker. Raises: Usage, BadAddress, BadToken."""
         if (self.tls_cert is None) != (self.tls_key is None):
             raise Usage("--tls-cert and --tls-key go together")
+        https = url(self.addr).scheme == "https"
         try:
-            token = _token(self.token_file) if self.token_file else None
-            https = self.addr.startswith("https:")
             context = tls.caller(self.tls_ca, self.tls_cert, self.tls_key) if https else None
         except CannotStart as error:
             raise Usage(error.message) from error
-        return Client(self.addr, token=token, tls=context)
+        return _Asking(self, context)
+
+    @property
+    def shown(self) -> str:
+        """Why what was shown does not do where it is not let in; "" where nothing was shown."""
+        if self.token_file is not None:
+            return f"the token in {self.token_file} is none that it lets in, or is no longer one"
+        if self.tls_cert is None:
+            return ""
+        if url(self.addr).scheme != "https":
+            return "a certificate is shown over https only, and this address is plain http"
+        return "it asks for no certificates, so yours was not shown: set KEELMAN_TOKEN_FILE"
+
+
+class _Asking(Client):
+    """One who knows what it showed, which the worker does not tell."""
+
+    def __init__(self, where: Where, context: ssl.SSLContext | None) -> None:
+        super().__init__(where.addr, token_file=where.token_file, tls=context)
+        self._shown = where.shown
+
+    async def __aexit__(self, *ended: object) -> None:
+        await super().__aexit__(*ended)
+        for error in ended:
+            if self._shown and isinstance(error, ClientError) and error.code == Unauthorized.code:
+                raise NotLetIn(f"this worker does not let you in: {self._shown}") from error
 
 
 DEFAULT_ADDRESS = Where()
-
-
-def _token(path: Path) -> str:
-    text = tls.read_secret(path).decode("utf-8", "replace")
-    try:
-        return own_token(text)
-    except CannotStart as error:
-        raise CannotStart(f"{path}: {error.message}") from error
 
 
 async def _tasks(where: Where) -> list[TaskReport]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from keelman.client import BadAddress, ClientError, NotTrusted, Unreachable
+from keelman.client import BadAddress, BadToken, ClientError, NotTrusted, OtherHost, Unreachable
 from keelman.errors import KeelmanError
 
 FAILED, USAGE, NO_SUCH_TASK, UNREACHABLE, FOUND, INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -21,6 +21,12 @@ class Usage(KeelmanError):
     code = "usage"
 
 
+class NotLetIn(KeelmanError):
+    """The worker does not let in who showed what was shown."""
+
+    code = "unauthorized"
+
+
 class NoSuchTask(KeelmanError):
     """No task of the worker goes by that ID, prefix or Name."""
 
@@ -30,7 +36,7 @@ class NoSuchTask(KeelmanError):
 def exit_status(error: KeelmanError | OSError) -> int:
     """The exit status that tells a script what `error` was."""
     match error:
-        case Usage() | BadAddress():
+        case Usage() | BadAddress() | BadToken():
             return USAGE
         case NoSuchTask() | ClientError(code="unknown_task"):
             return NO_SUCH_TASK
@@ -51,6 +57,8 @@ def _advice(error: KeelmanError) -> str:
             return "set KEELMAN_TOKEN_FILE, or KEELMAN_TLS_CERT and KEELMAN_TLS_KEY"
         case ClientError(code="forbidden_client"):
             return "its operator names those who may with --allow-client"
+        case OtherHost():
+            return "see that KEELMAN_ADDR is right"
         case NotTrusted():
             return (
                 "see that KEELMAN_ADDR is right and KEELMAN_TLS_CA names the worker's CA,"

@@ -19,6 +19,7 @@ from cyclopts.validators import Number
 
 from keelman.allowed import Allowed, capability
 from keelman.cli import values
+from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
 from keelman.room import UNBOUNDED, Offered
@@ -194,6 +195,7 @@ def options(given: Given) -> WorkerOptions:
         show_env=given.show_env,
         audit_reads=given.audit_reads,
         log_format=given.log_format,
+        overridden=from_file.overridden,
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),
         docker_config=docker_config(given.docker_config or Path("~/.docker")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from keelman import access, tls
 from keelman.access import Admitted, Shown, Verdict
-from keelman.cert_names import LOOPBACK
+from keelman.cert_names import LOOPBACK, is_for
 from keelman.errors import CannotStart
 
 log = structlog.get_logger(__name__)
@@ -46,11 +47,12 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
 
 class _Held(Struct, frozen=True):
-    """All that was read, at one time."""
+    """All that was read, at one time; `names` are those that the certificate is for."""
 
     admitted: Admitted
-    context: ssl.SSLContext | None
-    expires: dict[str, float]
+    context: ssl.SSLContext | None = None
+    expires: dict[str, float] = {}
+    names: tuple[str, ...] = ()
 
 
 class Door:
@@ -68,6 +70,7 @@ class Door:
     ) -> None:
         given.check()
         self._given, self._clock, self._expiring = given, clock, expiring
+        self._address = ""
         self._held = self._read()
         self._tell()
         self.tls = self._held.context
@@ -83,12 +86,28 @@ class Door:
         )
         return access.judge(self._held.admitted, shown)
 
-    def check(self, *, on_loopback: bool) -> None:
+    @property
+    def told(self) -> dict[str, object]:
+        """What was read, for the log; it has no secret."""
+        given, held = self._given, self._held
+        told: dict[str, object] = {}
+        if given.tls_cert is not None:
+            until = datetime.fromtimestamp(held.expires["cert"], UTC)
+            told = {"cert": str(given.tls_cert), "names": list(held.names), "until": f"{until:%F}"}
+        if given.tls_ca is not None:
+            told |= {"ca": str(given.tls_ca), "clients": list(held.admitted.clients)}
+        if given.token_file is not None:
+            told |= {"token_file": str(given.token_file), "tokens": len(held.admitted.tokens)}
+        return told
+
+    def check(self, address: str, *, on_loopback: bool) -> None:
         """Whether it may stand where it does. Raises: CannotStart."""
         admitted = self._held.admitted
         wrong = access.unsafe(admitted, encrypted=self.tls is not None)
         if not on_loopback and wrong:
             raise CannotStart(wrong)
+        self._address = address
+        self._tell_of_names()
         if not admitted.named:
             log.warning("every user of this machine can start containers as root")
 
@@ -97,8 +116,9 @@ class Door:
         if wrong := self._read_anew():
             log.error("credentials not read anew; the old ones stay", error=wrong)
             return
-        log.info("credentials read anew")
+        log.info("credentials read anew", **self.told)
         self._tell()
+        self._tell_of_names()
 
     def _read_anew(self) -> str:
         try:
@@ -117,14 +137,14 @@ class Door:
         tokens = _tokens(given.token_file) if given.token_file else ()
         admitted = Admitted(clients=given.allow_client, tokens=tokens)
         if given.tls_cert is None or given.tls_key is None:
-            return _Held(admitted, None, {})
+            return _Held(admitted)
         from keelman import tls_expiry  # noqa: PLC0415  # 8 MB that a worker without TLS goes without
 
         expires = {"cert": tls_expiry.expiry(given.tls_cert, now)}
         if given.tls_ca is not None:
             expires["ca"] = tls_expiry.trust_expiry(given.tls_ca, now)
         context = tls.listener(given.tls_cert, given.tls_key, given.tls_ca)
-        return _Held(admitted, context, expires)
+        return _Held(admitted, context, expires, tls_expiry.names(given.tls_cert))
 
     def _tell(self) -> None:
         self._expiring(self._held.expires)
@@ -132,6 +152,13 @@ class Door:
             left = at - self._clock()
             if left < WARN_SECONDS:
                 log.warning("certificate expires soon", which=which, days=int(left / 86_400))
+
+    def _tell_of_names(self) -> None:
+        """Who does not find in a certificate what he asked for hangs up, and the log is silent."""
+        names, address = self._held.names, self._address
+        encrypted = self._held.context is not None
+        if encrypted and address and not is_for(names, address):
+            log.warning("certificate is not for this address", names=list(names), address=address)
 
 
 def _tokens(path: Path) -> tuple[access.Token, ...]:

@@ -73,6 +73,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     show_env: bool = False
     audit_reads: bool = False
     log_format: Literal["auto", "console", "json"] = "auto"
+    overridden: tuple[str, ...] = ()
 
     def limits_on(self, machine: Resources) -> Limits:
         """What tasks may have, and how long they are kept."""
@@ -96,6 +97,8 @@ async def serve(
     Raises: CannotStart.
     """
     own_log.configure(options.log_format)
+    for words in options.overridden:
+        log.warning("the environment wins over the file", what=words)
     _check_name(options.name)
     raise_descriptors()
     engine = _engine(options)
@@ -121,9 +124,9 @@ async def serve(
         around = (metrics.measure, auditor.audit)
         api = Api(options.host, options.port, worker, ROUTES, around=around, door=door)
         api.bind()
-        door.check(on_loopback=api.on_loopback)
+        door.check(options.host, on_loopback=api.on_loopback)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
-        await _run(worker, api, options)
+        await _run(worker, api, door, options)
 
 
 def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:
@@ -190,14 +193,14 @@ async def _own(db: Db, name: str) -> None:
     await db.set_owner(name)
 
 
-async def _run(worker: Worker, api: Api[Worker], options: WorkerOptions) -> None:
+async def _run(worker: Worker, api: Api[Worker], door: Door, options: WorkerOptions) -> None:
     """All loops in one group: one that dies takes the rest down, and its error comes out."""
     told_to_stop = _on_signals()
     watch = Watch(worker, options.name, lambda engine_id: _lock_name(options.name, engine_id))
     try:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(loop(), name=loop.__name__) for loop in watch.loops]
-            await _answer_until(told_to_stop, worker, api, watch)
+            await _answer_until(told_to_stop, worker, api, door, watch)
             for task in running:
                 task.cancel()
     except ExceptionGroup as errors:
@@ -208,7 +211,7 @@ async def _run(worker: Worker, api: Api[Worker], options: WorkerOptions) -> None
 
 
 async def _answer_until(
-    told_to_stop: asyncio.Event, worker: Worker, api: Api[Worker], watch: Watch
+    told_to_stop: asyncio.Event, worker: Worker, api: Api[Worker], door: Door, watch: Watch
 ) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_CONTACT_SECONDS):
@@ -216,7 +219,7 @@ async def _answer_until(
     with contextlib.suppress(CannotRecord):
         telling.room(worker.db.asked(), worker.limits.capacity)
     await api.start()
-    log.info("listening", address=api.url, engine=worker.engine_trouble)
+    log.info("listening", address=api.url, engine=worker.engine_trouble, **door.told)
     try:
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(api.take(), name="connections")
