@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from aiohttp.typedefs import Middleware
 
 from keelman import access, bounds, wire
 from keelman.access import Verdict
-from keelman.connections import EXPECTS, Connections
+from keelman.connections import EXPECTS, Connections, listening, unsigned
 from keelman.errors import (
     BadField,
     CannotStart,
@@ -92,6 +91,7 @@ class Api(Generic[W]):
         self._open: set[web.AbstractRoute] = set()
         middlewares = [*around, _answer_errors, self._let_in]
         self._app = web.Application(middlewares=middlewares, client_max_size=bounds.BODY_MOST_BYTES)
+        self._app.on_response_prepare.append(unsigned)
         for route in routes:
             self._add(route, worker)
         self._runner = web.AppRunner(self._app)
@@ -122,14 +122,7 @@ class Api(Generic[W]):
         """Take the address. Port 0 takes a free one, shown in `port`. Raises: CannotStart."""
         if not self.address:
             raise CannotStart("--host is empty; 127.0.0.1 is the usual one")
-        try:
-            family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-            self._socket = socket.create_server(
-                (self.address, self.port), family=family, backlog=1024, reuse_port=False
-            )
-        except OSError as error:
-            where = f"{self.address} port {self.port}"
-            raise CannotStart(f"cannot listen on {where}: {_words(error)}") from error
+        self._socket = listening(self.address, self.port)
         self.port = self._socket.getsockname()[1]
 
     @property
@@ -168,13 +161,6 @@ class Api(Generic[W]):
         await self._runner.cleanup()
         if self._socket is not None:
             self._socket.close()
-
-
-def _words(error: OSError) -> str:
-    """The plain words: asyncio's own repeat the address, a resolver's number is no errno."""
-    if isinstance(error, socket.gaierror) or not error.errno:
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
 
 
 # -- errors to responses ---------------------------------------------------------------------------

@@ -189,7 +189,9 @@ def _refuse_what_is_there(folder: Path) -> None:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """The folder, for one writer at a time."""
+    """The folder, for one writer at a time. Raises: CertsError: there is none."""
+    if not folder.exists():
+        raise CertsError(f"{folder} is no folder: `keelman certs init` begins there")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -20,11 +21,29 @@ from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 
 from keelman import bounds
+from keelman.errors import CannotStart
 
 log = structlog.get_logger(__name__)
 
 ACCEPT_AGAIN_SECONDS = 1.0
 EXPECTS = web.RequestKey("expects", str)  # of a request: what it expects before its body is sent
+
+
+def listening(address: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any free one. Raises: CannotStart."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=1024, reuse_port=False)
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or (error.errno or 0) < 0:  # a resolver's number
+            raise CannotStart(f"--host: no address is known for {address}") from error
+        words = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotStart(f"cannot listen on {address} port {port}: {words}") from error
+
+
+async def unsigned(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """An answer does not tell strangers by which versions of what it was made."""
+    response.headers.popall(hdrs.SERVER, None)
 
 
 class _NotHttp(logging.Filter):

@@ -17,6 +17,7 @@ DOCKER_HUB = "docker.io"
 _OF_DOCKER_HUB = ("", "index.docker.io", DOCKER_HUB)
 _OFFICIAL = "library/"
 _LATEST = "latest"
+_NO_PATTERN = re.compile(r"[^A-Za-z0-9._/:@*?\[\]!-]")
 _ID = re.compile(r"(sha256:)?[0-9a-f]+\Z")
 
 
@@ -49,6 +50,21 @@ def matches(image: str, pattern: str) -> bool:
     name, wanted = _name(image), _name(pattern)
     same_place = fnmatchcase(name.registry, wanted.registry) and fnmatchcase(name.path, wanted.path)
     return same_place and _same_version(name, wanted)
+
+
+def trouble(pattern: str) -> str:
+    """Why a pattern is about no image at all, "" for one that may be."""
+    rest, at, digest = pattern.partition("@")
+    _, colon, tag = rest.rpartition("/")[2].partition(":")
+    if "://" in pattern:
+        return "no http:// or https:// stands before an image's name"
+    if not all(rest.split("/")) or not rest.rpartition("/")[2].partition(":")[0]:
+        return "a part of its path is empty"
+    if (colon and not tag) or (at and not digest):
+        return "nothing follows its : or @"
+    if wrong := _NO_PATTERN.search(pattern):
+        return f"{wrong[0]!r} stands in no image's name"
+    return ""
 
 
 def _same_version(name: ImageName, wanted: ImageName) -> bool:

@@ -15,6 +15,7 @@ from keelman.errors import InsufficientResources
 from keelman.machine import Resources
 from keelman.task import Spec
 from keelman.values import INT64_MAX
+from keelman.words import size
 
 UNBOUNDED = Resources(cpu=1e6, memory=INT64_MAX, disk=INT64_MAX)
 # What is kept back for the worker, the engine and the system: so much, or a twentieth of a large
@@ -26,7 +27,8 @@ KEPT_PART = 20
 KEPT_PART_MOST = 2
 
 FIELDS = ("Cpu", "Memory", "Disk")
-_UNITS = ("cores", "bytes", "bytes")
+_BYTES = "bytes"
+_UNITS = ("cores", _BYTES, _BYTES)
 
 
 class Offered(Struct, frozen=True, kw_only=True):
@@ -85,13 +87,15 @@ def _amounts(some: Resources) -> Iterable[float]:
 def _short(
     field: str, unit: str, wanted: float, _has: float, left: float, given: float
 ) -> tuple[str, str]:
+    most, some, whole = (_shown(amount, unit) for amount in (wanted, max(left, 0), given))
     words = (
-        f"Task.{field}: {_shown(wanted)} {unit} are asked for, and {_shown(max(left, 0))} are left"
-        f" of the {_shown(given)} that this worker may give"
+        f"Task.{field}: {most[0]} {unit}{most[1]} are asked for, and {some[0]}{some[1]} are left of"
+        f" the {whole[0]}{whole[1]} that this worker may give"
     )
     return field, words
 
 
-def _shown(amount: float) -> str:
-    """Exact: programs read it, too."""
-    return str(amount) if isinstance(amount, int) else f"{amount:.9f}".rstrip("0").rstrip(".")
+def _shown(amount: float, unit: str) -> tuple[str, str]:
+    """Exact, for programs read it, too; and what people call it, where that is another number."""
+    exact = str(amount) if isinstance(amount, int) else f"{amount:.9f}".rstrip("0").rstrip(".")
+    return exact, f" ({size(int(amount))})" if unit == _BYTES and amount >= 1024 else ""

@@ -1,9 +1,11 @@
-"""Words that more than one place tells people: how long, and the first line of a Message. PURE."""
+"""Words for people that more than one place needs: spans, sizes, a Message's first line. PURE."""
 
 from __future__ import annotations
 
 ANNOUNCED = "; its last lines:"  # what stands before the last output in a failed task's Message
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+
+_SIGNS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
 def span(seconds: int) -> str:
@@ -22,6 +24,13 @@ def about(seconds: float) -> str:
 def ago(seconds: float) -> str:
     """How long ago something was: `12 s ago`, `just now`."""
     return f"{about(seconds)} ago" if seconds >= 1 else "just now"
+
+
+def size(size_bytes: int) -> str:
+    """`1.5 GiB`, `64.0 MiB` or `0 B`."""
+    most = abs(size_bytes)
+    unit, sign = next(((unit, sign) for unit, sign in _SIGNS if most >= unit), (1, "B"))
+    return f"{size_bytes} B" if unit == 1 else f"{size_bytes / unit:.1f} {sign}"
 
 
 def headline(message: str) -> str:

@@ -272,10 +272,22 @@ async def test_a_taken_port_is_found_before_anything_is_set_in_motion(served: Se
         second.bind()
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "no.such.host.invalid", "::ffff:ffff:1"])
+@pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:ffff:1"])
 async def test_an_address_that_is_not_ours_is_cannot_start(served: Served, address: str) -> None:
     with pytest.raises(CannotStart, match="cannot listen on"):
         Api(address, 0, served.worker, ROUTES).bind()
+
+
+async def test_a_name_that_has_no_address_is_told_as_that(served: Served) -> None:
+    with pytest.raises(CannotStart, match=r"no address is known for no\.such\.host\.invalid$"):
+        Api("no.such.host.invalid", 0, served.worker, ROUTES).bind()
+
+
+async def test_no_answer_tells_what_it_was_made_by(served: Served) -> None:
+    """Refusals and streams neither."""
+    for path in ("/livez", "/nowhere", "/tasks", "/events"):
+        async with served.session.get(path) as answer:
+            assert "Server" not in answer.headers, path
 
 
 async def test_what_is_kept_is_there_for_the_next_worker(

@@ -56,7 +56,10 @@ async def test_what_goes_beyond_is_refused_until_what_was_there_has_ended(
     assert (await runs(machine, "first", "64m")) == (0, "")
     status, complaint = await runs(machine, "second", "48m")
     assert status != 0
-    assert "Task.Memory: 50331648 bytes are asked for, and 33554432 are left" in complaint
+    assert (
+        "Task.Memory: 50331648 bytes (48.0 MiB) are asked for, and 33554432 (32.0 MiB) are left"
+        in complaint
+    )
     assert len(await machine.containers()) == 1
     assert (await keelman(machine, "stop", "--wait", "first"))[0] == 0
     assert (await runs(machine, "second", "48m")) == (0, "")

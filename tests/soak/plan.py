@@ -20,7 +20,7 @@ RING_AS_SHIPPED = 4096
 class Inside(Struct, frozen=True, kw_only=True):
     """What is changed inside of the worker before it starts; 0 and "" leave it as shipped.
 
-    `leak` (or several, with commas between) is sprung at every `leak_every`th wish.
+    `leak` is sprung at every `leak_every`th wish.
     """
 
     remember_seconds: float = 0.0

@@ -36,8 +36,8 @@ PULL_PATIENCE_SECONDS = 20.0
 def main() -> None:
     inside = msgspec.json.decode(sys.argv.pop(1), type=Inside)
     hurry(inside)
-    for leak in filter(None, inside.leak.split(",")):
-        spring(LEAKS[leak], inside.leak_every)
+    if inside.leak:
+        spring(LEAKS[inside.leak], inside.leak_every)
     cli.main()
 
 

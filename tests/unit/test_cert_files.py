@@ -390,7 +390,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", [issue, renew_ca, cert_files.retire])
 def test_a_folder_without_a_ca_is_told_of(verb: object, tmp_path: Path) -> None:
     assert callable(verb)
-    with pytest.raises(CertsError, match="nowhere: No such file"):
+    with pytest.raises(CertsError, match="nowhere is no folder: `keelman certs init` begins there"):
         verb(tmp_path / "nowhere")
     with pytest.raises(CertsError, match=r"has no ca\.pem: make a CA with"):
         verb(tmp_path)

@@ -10,6 +10,7 @@ from cyclopts import CycloptsError
 
 from keelman.allowed import Allowed
 from keelman.cli import app
+from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
 from keelman.cli.worker import Given, docker_config, options, steady_clock
 from keelman.room import Offered
@@ -83,8 +84,8 @@ def test_who_may_speak_may_stand_in_the_file(tmp_path: Path) -> None:
 
 def test_how_much_there_is_for_tasks_may_stand_in_the_file_as_a_number(tmp_path: Path) -> None:
     path = tmp_path / "room.toml"
-    path.write_text('[worker]\ncpu = 2\nmemory = 1048576\ndisk = "1t"\n')
-    offered = Offered(cpu=2.0, memory=1048576, disk=1 << 40)
+    path.write_text('[worker]\ncpu = 2\nmemory = 16777216\ndisk = "1t"\n')
+    offered = Offered(cpu=2.0, memory=16777216, disk=1 << 40)
     assert told("--config", str(path)).offered == offered
     assert told().offered == Offered()
 
@@ -162,10 +163,10 @@ def test_the_memory_is_in_the_users_place(
     assert usual_data_dir() == Path(place)
 
 
-def test_paths_are_made_whole(tmp_path: Path) -> None:
-    given = told("--data-dir", "~/d", "--allow-mount", "m", "--allow-mount", "/n")
+def test_paths_are_made_whole() -> None:
+    given = told("--data-dir", "~/d", "--allow-mount", "~/m", "--allow-mount", "/n")
     assert given.data_dir == Path.home() / "d"
-    assert given.allowed.mounts == (str(tmp_path / "m"), "/n")
+    assert given.allowed.mounts == (str(Path.home() / "m"), "/n")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,8 @@ def test_paths_are_made_whole(tmp_path: Path) -> None:
         *("--log-format xml", "--default-pids-limit -1", "--allow-cap NET-ADMIN", "--allow-cap="),
         *("--cpu 0", "--cpu nan", "--cpu inf", "--cpu -1", "--memory 0", "--memory 1x"),
         *("--memory 99999999t", "--disk -1", "--disk 0.1", "--disk="),
+        *("--memory 1k", "--allow-cap FOO", "--allow-mount srv", "--allow-mount ./srv"),
+        *("--allow-image http://x", "--allow-image nginx:", "--allow-image="),
     ],
 )
 def test_a_wrong_option_is_refused(words: str) -> None:
@@ -182,9 +185,19 @@ def test_a_wrong_option_is_refused(words: str) -> None:
         app.parse_args(["worker", *words.split()], exit_on_error=False, print_error=False)
 
 
+def test_options_that_contradict_each_other_are_wrong_usage() -> None:
+    """Before anything is set in motion."""
+    with pytest.raises(Usage, match="go together"):
+        app(["worker", "--tls-cert", "c.pem"], result_action="return_value", exit_on_error=False)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ('[worker]\nallow-mount = ["srv"]\n', "absolute path"),
+        ('[worker]\nallow-cap = ["NET_ADMIN", "FOO"]\n', "'FOO' is no capability"),
+        ('[worker]\nallow-image = ["http://x"]\n', "no http://"),
+        ('[worker]\nmemory = "1k"\n', "6m at least"),
         ("[worker]\nfrob = 1\n", "frob"),
         ('[worker]\nport = "x"\n', "port"),
         ('[worker]\nallow_client = ["a"]\n', "it is allow-client"),

@@ -100,6 +100,16 @@ def test_half_of_a_set_is_refused(given: Credentials, words: str) -> None:
         opened(given)
 
 
+@pytest.mark.parametrize("name", ["*.example.com", "a b", "a.", "https://a", "m,n", "a:1"])
+def test_what_is_no_name_of_a_client_is_refused(name: str) -> None:
+    """It would let in nobody, and its operator believe that it does."""
+    given = Credentials(tls_cert=FILE, tls_key=FILE, tls_ca=FILE, allow_client=("m", name))
+    with pytest.raises(CannotStart, match=r"is no name such as manager-1") as refused:
+        given.check()
+    assert repr(name) in refused.value.message
+    Credentials(tls_cert=FILE, tls_key=FILE, tls_ca=FILE, allow_client=("m-1.Example.com",)).check()
+
+
 def test_what_stands_in_every_certificate_is_nobodys_name(folder: Folder) -> None:
     """Or one certificate of the CA would be as good as another."""
     cert, _ = folder.issue("node-1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keelman.image_names import matches, may_be_id
+from keelman.image_names import matches, may_be_id, trouble
 
 DIGEST = "sha256:" + "0" * 64
 OTHER_DIGEST = "sha256:" + "1" * 64
@@ -88,3 +88,37 @@ def test_what_the_engine_could_take_for_an_id(image: str) -> None:
 )
 def test_what_it_could_not(image: str) -> None:
     assert not may_be_id(image)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("http://x", "no http://"),
+        ("https://registry.example/*", "no http://"),
+        ("nginx:", "nothing follows"),
+        ("nginx@", "nothing follows"),
+        ("registry.example:5000/app:", "nothing follows"),
+        ("", "is empty"),
+        (":1", "is empty"),
+        ("@sha256:0", "is empty"),
+        ("registry.example/", "is empty"),
+        ("/app", "is empty"),
+        ("a//b", "is empty"),
+        ("a b", "' ' stands in no"),
+        ("a,b", "',' stands in no"),
+        ("nginx\n", "stands in no"),
+    ],
+)
+def test_what_is_about_no_image_is_told(pattern: str, words: str) -> None:
+    assert words in trouble(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("*", "nginx", "nginx:1.27", "keelman/*", "registry.example:5000/app", "app:[0-9]*"),
+        *("localhost/a/b:?", f"app:1@{DIGEST}", "app@*", "[!a]pp", "docker.io/*", "a__b/c-d_e.f"),
+    ],
+)
+def test_what_may_be_about_one_is_let_stand(pattern: str) -> None:
+    assert trouble(pattern) == ""

@@ -52,8 +52,15 @@ def test_any_other_path_is_refused_by_name(root: Path, path: str) -> None:
     source = path.format(root=root)
     words = refused(mounting(source), (str(root),))
     assert words is not None
-    assert words.startswith(f"Task.Mounts.Source: {source} is not below a path")
+    assert words.startswith(f"Task.Mounts.Source: {source}")
+    assert " is not below a path" in words
     assert "--allow-mount" in words
+
+
+def test_a_path_that_is_what_it_seems_is_called_by_its_name_alone(root: Path) -> None:
+    words = refused(mounting(root.parent / "secret"), (str(root),))
+    assert words is not None
+    assert f"{root.parent}/secret is not below a path" in words
 
 
 def test_nothing_is_allowed_until_the_operator_says_so(root: Path) -> None:
@@ -62,7 +69,10 @@ def test_nothing_is_allowed_until_the_operator_says_so(root: Path) -> None:
 
 def test_a_link_that_leads_out_is_refused(root: Path) -> None:
     (root / "way-out").symlink_to(root.parent / "secret")
-    assert refused(mounting(root / "way-out"), (str(root),)) is not None
+    words = refused(mounting(root / "way-out"), (str(root),))
+    assert words is not None
+    assert f"{root}/way-out, with links and .. resolved, is not below a path" in words
+    assert "secret" not in words
     assert refused(mounting(root / "way-out" / "deeper"), (str(root),)) is not None
 
 

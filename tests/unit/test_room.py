@@ -17,10 +17,10 @@ NOTHING = Resources()
 GIVEN = Resources(cpu=2.0, memory=4 * GIB, disk=10 * GIB)
 
 GIVES = " that this worker may give"
-LEFT = "3221225472 are left of the 4294967296"
+LEFT = "3221225472 (3.0 GiB) are left of the 4294967296 (4.0 GiB)"
 NO_DISK = (
-    "Task.Disk: 11811160064 bytes are asked for, and 10737418240 are left of the 10737418240"
-    + GIVES
+    "Task.Disk: 11811160064 bytes (11.0 GiB) are asked for,"
+    " and 10737418240 (10.0 GiB) are left of the 10737418240 (10.0 GiB)" + GIVES
 )
 CORES = st.integers(0, 400).map(lambda hundredths: hundredths / 100)
 SOME = st.builds(Resources, cpu=CORES, memory=st.integers(0, 9), disk=st.integers(0, 9))
@@ -87,12 +87,12 @@ def test_a_spec_asks_for_what_stands_in_it() -> None:
         (
             {"memory": 3 * GIB + 1},
             "Task.Memory",
-            f"Task.Memory: 3221225473 bytes are asked for, and {LEFT}{GIVES}",
+            f"Task.Memory: 3221225473 bytes (3.0 GiB) are asked for, and {LEFT}{GIVES}",
         ),
         (
             {"disk": 11 * GIB, "memory": 5 * GIB},
             "Task.Memory",
-            f"Task.Memory: 5368709120 bytes are asked for, and {LEFT}{GIVES}; {NO_DISK}",
+            f"Task.Memory: 5368709120 bytes (5.0 GiB) are asked for, and {LEFT}{GIVES}; {NO_DISK}",
         ),
     ],
 )

@@ -1,10 +1,10 @@
-"""How long, in words; and what a Message says first."""
+"""How long and how much, in words; and what a Message says first."""
 
 from __future__ import annotations
 
 import pytest
 
-from keelman.words import about, ago, headline, span
+from keelman.words import about, ago, headline, size, span
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,20 @@ def test_two_units_at_most(seconds: int, words: str) -> None:
 )
 def test_what_is_not_exact_is_told_in_whole_seconds(seconds: float, words: str, past: str) -> None:
     assert (about(seconds), ago(seconds)) == (words, past)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (3 << 29, "1.5 GiB"),
+        (-(1 << 40), "-1.0 TiB"),
+    ],
+)
+def test_how_much_is_told_in_the_largest_unit(size_bytes: int, words: str) -> None:
+    assert size(size_bytes) == words
 
 
 @pytest.mark.parametrize(

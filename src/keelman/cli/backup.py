@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from keelman import backup as copies
 from keelman.cli.asking import flag
 from keelman.cli.places import usual_data_dir
-from keelman.cli.stats import size
+from keelman.words import size
 
 DataDir = Annotated[
     Path | None,

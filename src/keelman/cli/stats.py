@@ -8,9 +8,9 @@ from rich.table import Table
 from keelman.cli import show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json
 from keelman.machine import Resources, Stats
+from keelman.words import size
 
 _KB = 1024
-_SIGNS = ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
 async def stats(*, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:
@@ -49,10 +49,3 @@ def _in_use(told: Stats) -> tuple[str, str, str]:
     free = told.mem_stats.get("mem_available", told.mem_stats.get("mem_free", 0))
     used = (told.mem_stats.get("mem_total", 0) - free) * _KB
     return f"load {told.load_stats.last1min:.2f}", size(used), size(told.disk_stats.used)
-
-
-def size(size_bytes: int) -> str:
-    """`1.5 GiB`, `64.0 MiB` or `0 B`."""
-    most = abs(size_bytes)
-    unit, sign = next(((unit, sign) for unit, sign in _SIGNS if most >= unit), (1, "B"))
-    return f"{size_bytes} B" if unit == 1 else f"{size_bytes / unit:.1f} {sign}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import time
 from collections.abc import Callable
@@ -17,13 +16,16 @@ import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from keelman.allowed import Allowed, capability
+from keelman import image_names
+from keelman.allowed import ALL, CAPABILITIES, Allowed, capability
 from keelman.cli import values
 from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
+from keelman.errors import CannotStart
 from keelman.room import UNBOUNDED, Offered
 from keelman.runtime import guards
+from keelman.spec import MEMORY_LEAST_BYTES
 from keelman.worker import Credentials, WorkerOptions, serve
 
 PER_CORE = 2
@@ -32,8 +34,22 @@ PER_CORE = 2
 def capabilities_named(_type: object, names: list[str] | None) -> None:
     """Raises: ValueError for what is no capability: it would allow nothing, and nobody notice."""
     for name in names or ():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z_]*", name):
+        if capability(name) not in (ALL, *CAPABILITIES):
             raise ValueError(f"{name!r} is no capability such as NET_ADMIN, or ALL")
+
+
+def mounts_given(_type: object, paths: list[Path] | None) -> None:
+    """Raises: ValueError for a path that leads elsewhere when the worker starts elsewhere."""
+    for path in paths or ():
+        if not path.expanduser().is_absolute():
+            raise ValueError(f"'{path}' must be an absolute path, such as /srv")
+
+
+def images_given(_type: object, patterns: list[str] | None) -> None:
+    """Raises: ValueError for what is about no image: it would allow nothing, and nobody notice."""
+    for pattern in patterns or ():
+        if words := image_names.trouble(pattern):
+            raise ValueError(f"{pattern!r} is no image such as registry.example/team/*: {words}")
 
 
 def size_given(_type: object, text: str | None) -> None:
@@ -46,6 +62,13 @@ def size_given(_type: object, text: str | None) -> None:
         raise ValueError(f"{text!r} is no size such as 512m or 16g") from error
     if not 0 < number <= UNBOUNDED.memory:
         raise ValueError(f"{text!r} must be above 0, and below 8 EiB")
+
+
+def memory_given(type_: object, text: str | None) -> None:
+    """Raises: ValueError, also for so little that no task could ask for any of it."""
+    size_given(type_, text)
+    if text is not None and values.size(text, "it") < MEMORY_LEAST_BYTES:
+        raise ValueError(f"{text!r} is less than any task may ask for: 6m at least, as in 16g")
 
 
 def _option(words: str, *, validator: Number | None = None) -> Parameter:
@@ -82,11 +105,20 @@ class Given:
         Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
     ] = None
     allow_mount: Annotated[
-        list[Path] | None, _option("A host path below which tasks may mount. Repeatable.")
+        list[Path] | None,
+        Parameter(
+            help="A host path below which tasks may mount. Repeatable.",
+            negative=(),
+            validator=mounts_given,
+        ),
     ] = None
     allow_image: Annotated[
         list[str] | None,
-        _option("Images that tasks may run, as in registry.example/team/*. Repeatable."),
+        Parameter(
+            help="Images that tasks may run, as in registry.example/team/*. Repeatable.",
+            negative=(),
+            validator=images_given,
+        ),
     ] = None
     allow_cap: Annotated[
         list[str] | None,
@@ -112,7 +144,7 @@ class Given:
         Parameter(
             help="Memory that tasks may ask for, as in 16g. Usually all but a reserve.",
             negative=(),
-            validator=size_given,
+            validator=memory_given,
         ),
     ] = None
     disk: Annotated[
@@ -175,7 +207,12 @@ _USUAL = Given()
 
 def worker(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
     """Run a worker on this machine until it is told to stop; its containers run on."""
-    uvloop.run(serve(options(given), clock=steady_clock(), new_id=lambda: str(uuid4())))
+    told = options(given)
+    try:
+        told.credentials.check()
+    except CannotStart as error:
+        raise Usage(error.message) from error
+    uvloop.run(serve(told, clock=steady_clock(), new_id=lambda: str(uuid4())))
 
 
 def options(given: Given) -> WorkerOptions:

@@ -12,6 +12,7 @@ from rich.text import Text
 from keelman.allowed import Allowed
 from keelman.cli import page, show, stats
 from keelman.description import EngineReport, WorkerReport
+from keelman.words import size
 
 _HOUR = 3600
 
@@ -44,7 +45,7 @@ def _itself(worker: WorkerReport) -> Iterator[tuple[str, str]]:
     has = worker.machine
     yield (
         "Machine",
-        f"{has.cpu:g} cores, {stats.size(has.memory)} memory, {stats.size(has.disk)} disk",
+        f"{has.cpu:g} cores, {size(has.memory)} memory, {size(has.disk)} disk",
     )
     yield "Start slots", str(worker.start_slots)
     hours = f"{worker.keep_ended_seconds / _HOUR:g} h"

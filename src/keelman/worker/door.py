@@ -6,6 +6,7 @@ is inside stays inside: open connections go on, but each request on them is judg
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from keelman.errors import CannotStart
 
 log = structlog.get_logger(__name__)
 
+_CLIENT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 WARN_SECONDS = 14 * 86_400.0
 
 
@@ -44,6 +46,9 @@ class Credentials(Struct, frozen=True, kw_only=True):
             raise CannotStart("--tls-ca needs --tls-cert and --tls-key")
         if wrong := [name for name in self.allow_client if name in ("", *LOOPBACK)]:
             raise CannotStart(f"--allow-client: {wrong[0]!r} is the name of no one client")
+        if wrong := [name for name in self.allow_client if not _CLIENT.fullmatch(name)]:
+            words = f"{wrong[0]!r} is no name such as manager-1: it is compared as it is, without *"
+            raise CannotStart(f"--allow-client: {words}")
 
 
 class _Held(Struct, frozen=True):

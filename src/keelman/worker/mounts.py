@@ -25,7 +25,9 @@ def refusals(spec: Spec, allowed: tuple[str, ...]) -> Iterator[Refusal]:
     """The mounts of a spec that are refused."""
     for mount in spec.mounts:
         if not all(_is_allowed(reading, allowed) for reading in _readings(mount.source)):
-            words = f"{mount.source} is not below a path that this worker allows"
+            plain = _end_of(mount.source) == mount.source
+            resolved = "" if plain else ", with links and .. resolved,"
+            words = f"{mount.source}{resolved} is not below a path that this worker allows"
             yield Refusal("Mounts.Source", words, "--allow-mount")
 
 
