@@ -18,7 +18,7 @@ venv: $(STAMP) ## set up .venv with Keelman and its tools
 
 $(STAMP): requirements-dev.txt pyproject.toml scripts/venv
 	@scripts/venv $(VENV) requirements-dev.txt
-	@$(BIN)/python -m pip --disable-pip-version-check --quiet install \
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet --quiet install \
 		--no-deps --no-build-isolation --editable .
 	@touch $@
 

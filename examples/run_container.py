@@ -1,6 +1,6 @@
 """Runs a container from Python, follows what it writes, and waits for its end.
 
-With a worker on 127.0.0.1:5556 (`make run`), or elsewhere (`KEELMAN_ADDR`):
+With a worker on 127.0.0.1:5556 (`make run`), or where the variables of the command line lead:
 
     .venv/bin/python examples/run_container.py
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 from uuid import uuid4
 
@@ -18,8 +19,18 @@ ADDRESS = os.environ.get("KEELMAN_ADDR", "http://127.0.0.1:5556")
 COUNTS = "for n in 1 2 3; do echo $n; sleep 0.2; done; exit 7"
 
 
+def client_here() -> Client:
+    """Who asks, and whom it trusts, from the environment."""
+    env, tls = os.environ, None
+    if ADDRESS.startswith("https:"):
+        tls = ssl.create_default_context(cafile=env.get("KEELMAN_TLS_CA"))
+        if "KEELMAN_TLS_CERT" in env:
+            tls.load_cert_chain(env["KEELMAN_TLS_CERT"], env["KEELMAN_TLS_KEY"])
+    return Client(ADDRESS, token_file=env.get("KEELMAN_TOKEN_FILE"), tls=tls)
+
+
 async def main() -> int:
-    async with Client(ADDRESS) as client:
+    async with client_here() as client:
         task = await client.run(
             str(uuid4()),
             Name="counts",
@@ -37,5 +48,5 @@ async def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(asyncio.run(main()))
-    except KeelmanError as error:
+    except (KeelmanError, OSError) as error:
         sys.exit(f"{error}")

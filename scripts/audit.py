@@ -48,6 +48,13 @@ def _findings(package: dict[str, Any]) -> Iterator[str]:
         yield f"{package['name']} {package['version']}: {names}; mended in {mended}"
 
 
+def advice(status: int, options: Sequence[str]) -> list[str]:
+    """What to try where it is not known whether all is well."""
+    if status != NOT_AUDITED or any("-service" in option or option == "-s" for option in options):
+        return []
+    return ['another source may answer: make audit ARGS="--vulnerability-service osv"']
+
+
 def verdict(told: Sequence[Told], locked: frozenset[str]) -> tuple[int, list[str]]:
     """The exit status, and what to say."""
     findings = sorted({line for one in told for line in one.findings})
@@ -78,7 +85,7 @@ def ask(name: str, options: Sequence[str]) -> Told:
 def main() -> int:
     told = [ask(name, sys.argv[1:]) for name in lock.LOCKS]
     status, lines = verdict(told, all_locked())
-    for line in lines:
+    for line in lines + advice(status, sys.argv[1:]):
         print(f"keelman: {line}", file=sys.stderr if status else sys.stdout)
     return status
 

@@ -180,6 +180,26 @@ async def test_certificate_and_ca_are_changed_without_a_restart(
     assert "credentials not read anew" in log
 
 
+async def test_a_worker_tells_what_it_goes_by_and_what_its_file_does_not_decide(
+    machine: Machine, folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started from a shell that is set up for a client."""
+    cert, key = folder.issue("node-1")
+    file = tmp_path / "keelman.toml"
+    file.write_text(f'[worker]\ntls-cert = "{cert}"\ntls-key = "{key}"\n')
+    mine, own = folder.issue("manager-1")
+    monkeypatch.setenv("KEELMAN_TLS_CERT", str(mine))
+    monkeypatch.setenv("KEELMAN_TLS_KEY", str(own))
+    machine.url = f"https://127.0.0.1:{machine.port}"
+    machine.tls = tls.caller(folder.ca, None, None)
+    await machine.start("--config", str(file))
+    log = await machine.log()
+    assert log.count("the environment wins over the file") == 2
+    assert f"KEELMAN_TLS_CERT is set, and tls-cert of {file} does not count" in log
+    (listening,) = [line for line in log.splitlines() if "listening" in line]
+    assert (str(mine) in listening, str(cert) in listening) == (True, False)
+
+
 # -- tokens --------------------------------------------------------------------------------------
 
 

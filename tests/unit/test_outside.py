@@ -70,6 +70,25 @@ def test_all_is_well_only_where_every_package_was_looked_up(
     assert ("NOT AUDITED" in "\n".join(lines)) == ("skip" in reports[0] or ended == 3)
 
 
+@pytest.mark.parametrize(
+    ("status", "options", "told"),
+    [
+        (audit.NOT_AUDITED, [], True),
+        (audit.NOT_AUDITED, ["--timeout", "9"], True),
+        (audit.NOT_AUDITED, ["--vulnerability-service", "osv"], False),
+        (audit.NOT_AUDITED, ["--vulnerability-service=osv"], False),
+        (audit.NOT_AUDITED, ["-s", "osv"], False),
+        (audit.VULNERABLE, [], False),
+        (audit.FINE, [], False),
+    ],
+)
+def test_where_one_source_does_not_answer_another_is_named(
+    status: int, options: list[str], told: bool
+) -> None:
+    """Unless one was chosen."""
+    assert ("osv" in "\n".join(audit.advice(status, options))) == told
+
+
 def test_everything_that_is_locked_is_audited() -> None:
     """Tools too: they run where the project is changed, with all rights of who changes it."""
     locked = audit.all_locked()
