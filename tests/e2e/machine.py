@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiodocker import Docker
+from aiodocker import Docker, DockerError
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 IMAGE = "keelman/busybox:1"
@@ -98,14 +98,15 @@ class Machine:
         """End the process and remove its containers."""
         if self._process is not None and self._process.returncode is None:
             await self.kill()
-        await until(self._is_empty)
         if self._session is not None:
             await self._session.close()
+        await until(self._is_empty)
 
     async def _is_empty(self) -> bool:
-        """A create may still be under way in the engine when its worker was killed."""
+        """A create or a remove may still be under way in the engine when its worker was killed."""
         for container in await self.containers():
-            await self.docker_remove(container)
+            with contextlib.suppress(DockerError):
+                await self.docker_remove(container)
         await asyncio.sleep(0.1)
         return not await self.containers()
 
