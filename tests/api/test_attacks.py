@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from keelman import bounds
@@ -24,7 +23,7 @@ from tests.api.attacks import ATTACKS, BODY, HOST, JSON_HEAD, MANY, SMUGGLED, At
 from tests.api.conftest import Served, an_event, until
 from tests.api.rude import PROBE, answered
 from tests.api.test_access import Guarded, guarded
-from tests.fuzzing import times
+from tests.fuzzing import drawn, times
 from tests.unit.given_credentials import OLD, secret
 
 AT_ONCE = 40
@@ -147,26 +146,6 @@ RUBBISH = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join),
     st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=12).map(b"".join),
 )
-
-
-def drawn(strategy: st.SearchStrategy[bytes], number: int) -> list[bytes]:
-    """So many of them, the same in every run."""
-    found: list[bytes] = []
-
-    @settings(
-        max_examples=number,
-        database=None,
-        derandomize=True,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def collect(one: bytes) -> None:
-        found.append(one)
-
-    collect()
-    return found
 
 
 def damaged(attack: bytes, dice: random.Random) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from msgspec import Struct
 from msgspec.structs import replace
 from schemathesis import Case
@@ -28,7 +27,7 @@ from keelman.worker import Credentials
 from tests.api import contract
 from tests.api.conftest import Served
 from tests.api.test_access import guarded
-from tests.fuzzing import times
+from tests.fuzzing import drawn, times
 from tests.unit.given_credentials import OLD, OTHER, Folder, secret
 
 CASES, FEWER_CASES = times(60), times(15)
@@ -47,23 +46,8 @@ OPERATIONS = {
 
 
 def cases_of(label: str, number: int = CASES) -> list[AnyCase]:
-    """Some of what the document allows to be sent, the same in every run."""
-    found: list[AnyCase] = []
-
-    @settings(
-        max_examples=number,
-        database=None,
-        derandomize=True,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(OPERATIONS[label].as_strategy())
-    def collect(case: AnyCase) -> None:
-        found.append(case)
-
-    collect()
-    return found
+    """Some of what the document allows to be sent."""
+    return drawn(OPERATIONS[label].as_strategy(), number)
 
 
 async def test_it_is_served_as_it_is(served: Served) -> None:
