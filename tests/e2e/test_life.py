@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keelman.worker.serve import DESCRIPTORS_MOST
 from tests.e2e.machine import IGNORES_TERM, IMAGE, SLEEPS, Machine, until
 
 pytestmark = pytest.mark.engine
@@ -20,6 +22,11 @@ WHOLE_LIFE = [(PENDING, SCHEDULED), (SCHEDULED, RUNNING)]
 @pytest.fixture(autouse=True)
 async def started(machine: Machine) -> None:
     await machine.start()
+
+
+def test_a_worker_may_have_as_many_descriptors_as_its_process(machine: Machine) -> None:
+    soft, hard = resource.prlimit(machine.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, DESCRIPTORS_MOST)
 
 
 async def test_the_requests_of_the_book_work_unchanged(machine: Machine) -> None:

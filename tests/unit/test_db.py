@@ -116,6 +116,13 @@ async def test_a_wish_not_yet_taken_up_is_listed_as_pending(db: Db, queue: Queue
     assert listed(db) == [(TASK_ID, RUNNING)]
 
 
+async def test_a_list_is_kept_for_those_only_who_may_see_as_much(db: Db) -> None:
+    await db.put(a_task(RUNNING))
+    assert db.listed().body is db.listed().body
+    assert db.listed(shown=lambda _: b'"hidden"').body == b'["hidden"]'
+    assert listed(db) == [(TASK_ID, RUNNING)]
+
+
 async def test_a_failed_task_asked_for_again_is_listed_once_and_pending(
     db: Db, queue: Queue
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keelman.allowed import Allowed
 from keelman.errors import EngineFailed
 from keelman.runtime import Tell, to_nobody
 from keelman.task import Reason, State
@@ -76,6 +77,18 @@ async def test_a_stop_during_a_pull_ends_the_task_at_once(machine: Machine) -> N
         await pass_time(PULL_SECONDS)
         assert worker.get_task(TASK_ID) == task
     assert machine.engine.made == []
+
+
+@in_virtual_time
+async def test_what_is_not_allowed_any_more_is_not_pulled(machine: Machine) -> None:
+    worker = await machine.met(allowed=Allowed(images=("nginx:*",)))
+    await worker.add_task(an_event(image=REMOTE))
+    worker = await machine.met(allowed=Allowed(images=("busybox",)))
+    pulls = counted(worker)
+    async with at_work(worker):
+        await pass_time(PULL_SECONDS)
+    task = worker.get_task(TASK_ID)
+    assert (task.state, task.reason, pulls) == (FAILED, Reason.NOT_ALLOWED, [])
 
 
 @in_virtual_time
