@@ -222,7 +222,7 @@ async def test_the_program_ends_with_the_status() -> None:
 
 
 async def test_an_interrupt_is_quiet_and_130() -> None:
-    log = Log(frame(1), frame(1), abort=False)
+    log = Log(*[frame(1)] * 60, abort=False)  # taken up again each second, until it is interrupted
     async with worker_of(GET_events=log.serve) as address:
         process = await started("events", "--addr", address)
         assert process.stdout is not None
