@@ -1,0 +1,1 @@
+"""The manager: places tasks on the workers of other machines."""
