@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from cyclopts import App
 
-from keelman import Client, answers, bounds, errors, listing
+from keelman import Client, answers, bounds, errors, listing, output
 from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.failures import EXIT_STATUSES
@@ -33,7 +33,6 @@ from keelman.wire import (
     TransitionReport,
     decode_event,
 )
-from keelman.worker import logs
 from keelman.worker.handlers import CONTRACT, ROUTES
 from keelman.worker.serve import LOCK_PLACES
 from tests.api.attacks import ATTACKS
@@ -126,7 +125,7 @@ def test_the_openapi_document_has_what_the_docs_have() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "parameters"),
-    [("## Read a task's output", logs.PARAMETERS), ("## List tasks", listing.PARAMETERS)],
+    [("## Read a task's output", output.PARAMETERS), ("## List tasks", listing.PARAMETERS)],
 )
 def test_many_parameters_have_a_table(heading: str, parameters: tuple[Parameter, ...]) -> None:
     """In the order in which the route has them."""

@@ -18,13 +18,13 @@ from msgspec import Struct
 
 from keelman import policy
 from keelman.api import Api
+from keelman.metrics import Metrics
 from keelman.runtime.fake import FakeEngine, FakeRuntime, Program
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
 from keelman.worker import watch as watches
 from keelman.worker.handlers import ROUTES
 from keelman.worker.limits import Limits
-from keelman.worker.metrics import Metrics
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Worker
 from tests.api import contract

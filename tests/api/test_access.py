@@ -18,9 +18,9 @@ from keelman import Client, ClientError, NotTrusted, Unreachable, tls
 from keelman.api import CALLER, Answering, Api
 from keelman.cli.asking import Where
 from keelman.cli.failures import NotLetIn
+from keelman.door import Door
 from keelman.runtime.fake import FakeEngine
 from keelman.worker import Credentials
-from keelman.worker.door import Door
 from keelman.worker.handlers import ROUTES
 from keelman.worker.worker import Worker
 from tests.api.conftest import Served, an_event, steady_clock

@@ -15,9 +15,9 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from keelman.api import Answering, Api
+from keelman.auditor import FILE_NAME, REFUSED_NAME, Auditor
+from keelman.door import Credentials, Door
 from keelman.runtime.fake import FakeEngine
-from keelman.worker.auditor import FILE_NAME, REFUSED_NAME, Auditor
-from keelman.worker.door import Credentials, Door
 from keelman.worker.handlers import ROUTES
 from keelman.worker.worker import Worker
 from tests.api.conftest import NAME, Served, an_event, steady_clock, until

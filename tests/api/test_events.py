@@ -8,11 +8,10 @@ import socket
 
 import pytest
 
-from keelman import bounds
+from keelman import bounds, sse
 from keelman import db as dbs
 from keelman import events as streams
 from keelman.task import State, Transition
-from keelman.worker import sse
 from tests.api.conftest import Served, until
 from tests.api.listening import listening
 

@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from keelman import bounds
+from keelman import bounds, seats, sse
 from keelman.task import State, Transition
-from keelman.worker import seats, sse
 from tests.api.conftest import Served, until
 from tests.api.listening import listening
 from tests.api.test_events import deaf_client

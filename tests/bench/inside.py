@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from keelman import cli
 from keelman.admission import Known, admit, shown
+from keelman.lanes import Lanes
 from keelman.queue import Admitted, Queue
 from keelman.task import TaskEvent
 from keelman.wire import encode_task
-from keelman.worker.lanes import Lanes
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
-from keelman.cli.worker import Given, docker_config, options, steady_clock
+from keelman.cli.steady import steady_clock
+from keelman.cli.worker import Given, docker_config, options
 from keelman.room import Offered
 from keelman.worker import Credentials, WorkerOptions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from keelman.worker.data_dir import close_to_others
+from keelman.data_dir import close_to_others
 
 CLOSED = "data directory closed to others"
 NOT_CLOSED = "data directory not closed to others"

@@ -17,7 +17,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from keelman import access, answers, cert_names, certs, flight, image_names, params
+from keelman import (
+    access,
+    answers,
+    cert_names,
+    certs,
+    flight,
+    image_names,
+    output,
+    params,
+    waiting,
+)
 from keelman.allowed import Allowed, refusals
 from keelman.answers import BadAddress, ClientError
 from keelman.cert_names import BadName
@@ -34,7 +44,6 @@ from keelman.runtime.frames import split
 from keelman.spec import is_port, is_signal
 from keelman.task import Spec
 from keelman.wire import TaskReport, TransitionReport
-from keelman.worker import logs, waiting
 from tests.fuzzing import times
 from tests.unit.given import NOW
 from tests.unit.test_wire_any import ANYTHING
@@ -142,8 +151,8 @@ OF_TEXT: dict[str, tuple[Callable[[str], object], type[Exception] | None]] = {
     "the page of a list": (lambda text: Listing.of({"after": text, "limit": text}, []), BadField),
     "a wait": (lambda text: waiting.Wait.of({"wait": "ended", "timeout": text}), BadField),
     "a wait's word": (lambda text: waiting.Wait.of({"wait": text}), BadField),
-    "logs since": (lambda text: logs.LogRequest.of({"since": text}), BadField),
-    "an attempt": (lambda text: logs.LogRequest.of({"attempt": text, "tail": text}), BadField),
+    "logs since": (lambda text: output.LogRequest.of({"since": text}), BadField),
+    "an attempt": (lambda text: output.LogRequest.of({"attempt": text, "tail": text}), BadField),
     "a file of tokens": (access.read_tokens, CannotStart),
     "a client's own token": (access.own_token, CannotStart),
     "an Authorization header": (access.bearer, None),

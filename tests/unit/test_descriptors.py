@@ -7,9 +7,9 @@ import sys
 
 CODE = """
 import resource
-from keelman.worker.serve import raise_descriptors
+from keelman.descriptors import raise_most
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
-raise_descriptors()
+raise_most()
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

@@ -18,9 +18,9 @@ from structlog.typing import EventDict
 from keelman import tls_expiry
 from keelman.access import Verdict
 from keelman.certs import names_of
+from keelman.door import Door
 from keelman.errors import CannotStart, Unauthorized
 from keelman.worker import Credentials
-from keelman.worker.door import Door
 from tests.unit.given_credentials import NEW, NOW, OLD, OTHER, Folder, a_ca, secret
 
 DAY = 86_400

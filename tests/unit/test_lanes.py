@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from keelman.worker.lanes import Lanes
+from keelman.lanes import Lanes
 from tests.unit.virtual_time import in_virtual_time, the_loop
 
 
@@ -193,3 +194,25 @@ async def test_when_it_is_told_to_stop_it_stops_and_nothing_starts_any_more() ->
     assert [task_id for task_id, _ in steps.calls] == [
         *("settles until 50", "in the middle of a step")
     ]
+
+
+@in_virtual_time
+async def test_a_wake_that_is_hardly_ahead_is_waited_for() -> None:
+    """A timer may fire a rounding too early: that must not go round and round in no time."""
+    steps = 0
+
+    def clock() -> float:
+        return 1_000_000.0 + the_loop().time()
+
+    async def step(_: str) -> float | None:
+        nonlocal steps
+        steps += 1
+        return None if steps == 1000 else math.nextafter(clock(), math.inf)
+
+    lanes = Lanes(step, clock)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(lanes.run())
+        lanes.wake("a")
+        await asyncio.sleep(0.1)
+        running.cancel()
+    assert steps <= 110

@@ -21,6 +21,7 @@ from keelman.errors import (
     EngineRefused,
     NameTaken,
 )
+from keelman.metrics import Metrics, harmless
 from keelman.runtime import LogOptions
 from keelman.runtime.fake import FakeRuntime
 from keelman.runtime.measured import Call, MeasuredRuntime, outcome_of
@@ -29,7 +30,6 @@ from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task, Transition
 from keelman.worker.levels import Levels
 from keelman.worker.limits import Limits
-from keelman.worker.metrics import Metrics, harmless
 from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID, a_task, a_wish
 from tests.unit.given_store import new_id, put

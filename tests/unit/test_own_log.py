@@ -10,8 +10,8 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 from structlog.testing import capture_logs
 
-from keelman.worker import own_log
-from keelman.worker.own_log import Lines
+from keelman import own_log
+from keelman.own_log import Lines
 
 
 class FullDisk(io.StringIO):

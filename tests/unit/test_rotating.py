@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keelman.worker.rotating import RotatingFile
+from keelman.rotating import RotatingFile
 
 LINE = b"0123456789abcde\n"
 FILES = 4

@@ -6,7 +6,7 @@ import pytest
 
 from keelman import bounds
 from keelman.errors import TooMany, Unavailable
-from keelman.worker.seats import House, Seats
+from keelman.seats import House, Seats
 
 
 def test_one_more_than_there_are_is_refused_and_told_to_try_again() -> None:

@@ -17,9 +17,9 @@ from keelman.errors import (
     EngineUnavailable,
     UnknownTask,
 )
+from keelman.mishaps import RECORD_AGAIN_SECONDS
 from keelman.seen import Action, Create, Kill, Remove, Signal, Start
 from keelman.task import Reason, State, Task
-from keelman.worker.mishaps import RECORD_AGAIN_SECONDS
 from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID
 from tests.unit.given_wire import OTHER_EVENT_ID, a_delete, an_event

@@ -17,8 +17,8 @@ import pytest
 from keelman.backup import back_up, restore
 from keelman.errors import EngineFailed, EventsGone, TaskCompleted
 from keelman.runtime.fake import FakeRuntime
+from keelman.sse import first_seq
 from keelman.task import Reason, State, Task
-from keelman.worker.sse import first_seq
 from keelman.worker.worker import Worker
 from tests.unit.given import TASK_ID
 from tests.unit.given_store import new_id

@@ -15,7 +15,8 @@ from keelman.cli import show
 from keelman.cli.asking import Json
 from keelman.cli.failures import FOUND
 from keelman.cli.places import usual_data_dir
-from keelman.cli.worker import certs_of_docker, steady_clock
+from keelman.cli.steady import steady_clock
+from keelman.cli.worker import certs_of_docker
 from keelman.facts import Facts
 from keelman.onlooker import facts_of, record_in
 from keelman.runtime.docker import DockerRuntime

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from keelman.cli import values
 from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
+from keelman.cli.steady import steady_clock
 from keelman.errors import CannotStart
 from keelman.room import UNBOUNDED, Offered
 from keelman.runtime import guards
@@ -283,9 +282,3 @@ def docker_config(folder: Path) -> Path | None:
     with suppress(RuntimeError):
         return folder.expanduser()
     return None
-
-
-def steady_clock() -> Callable[[], float]:
-    """Seconds since the epoch by the wall clock of now, and from here on without a jump."""
-    began = time.time() - time.monotonic()
-    return lambda: began + time.monotonic()

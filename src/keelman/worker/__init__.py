@@ -1,6 +1,6 @@
 """The node agent: worker, handlers, and the loops between them."""
 
-from keelman.worker.door import Credentials
+from keelman.door import Credentials
 from keelman.worker.limits import Limits
 from keelman.worker.serve import WorkerOptions, serve
 

@@ -7,7 +7,6 @@ becomes a response in `api`.
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from aiohttp.web import Request, Response, StreamResponse
@@ -19,18 +18,29 @@ from keelman import (
     explanation,
     listing,
     machine,
+    metrics,
     openapi,
+    output,
     params,
     spec,
+    sse,
+    waiting,
     wire,
 )
-from keelman.api import Handler, json_response, read_json, send_json
-from keelman.errors import BadField
+from keelman.api import Handler, json_response, read_json
+from keelman.auditor import SUBJECT
 from keelman.routes import Answer, Parameter, Route
-from keelman.task import State, TaskEvent
-from keelman.values import INT64_MAX
-from keelman.worker import describing, logs, metrics, reasons, sse, stats, waiting
-from keelman.worker.auditor import SUBJECT
+from keelman.task_handlers import (
+    GENERATION,
+    WELL,
+    get_events,
+    get_tasks,
+    get_transitions,
+    livez,
+    stop_task,
+    task_id,
+)
+from keelman.worker import describing, logs, reasons, stats
 from keelman.worker.levels import Levels
 from keelman.worker.trial import trial
 from keelman.worker.worker import Worker
@@ -48,14 +58,6 @@ async def start_task(request: Request, worker: Worker) -> Response:
     return json_response(worker.limits.show(await worker.add_task(event)), status=201)
 
 
-async def get_tasks(request: Request, worker: Worker) -> StreamResponse:
-    """List tasks: all, some, or a page of them."""
-    labels = request.query.getall("label", [])
-    listed = worker.get_tasks(listing.Listing.of(request.query, labels))
-    last = f"{worker.db.log_id}:{listed.seq}"
-    return await send_json(request, listed.body, headers={"Last-Event-ID": last})
-
-
 async def get_task(request: Request, worker: Worker) -> Response:
     """Show one task, at once or when it runs or has ended."""
     wait = waiting.Wait.of(request.query)
@@ -64,38 +66,15 @@ async def get_task(request: Request, worker: Worker) -> Response:
     return json_response(worker.limits.show(report))
 
 
-async def stop_task(request: Request, worker: Worker) -> Response:
-    """Put "stop" on the queue."""
-    generation = params.integer(request.query, "generation", most=INT64_MAX) or 0
-    stop = TaskEvent(
-        id=None, state=State.COMPLETED, task_id=task_id(request), generation=generation
-    )
-    request[SUBJECT] = audit_log.subject(stop)
-    await worker.add_task(stop)
-    return Response(status=204)
-
-
 async def get_logs(request: Request, worker: Worker) -> StreamResponse:
     """Stream a task's output as text."""
-    asked = logs.LogRequest.of(request.query)
+    asked = output.LogRequest.of(request.query)
     return await logs.send_logs(request, worker, task_id(request), asked)
-
-
-async def get_transitions(request: Request, worker: Worker) -> Response:
-    """List a task's Transitions."""
-    moves = worker.db.history(worker.get_task(task_id(request)).id)
-    return json_response(wire.encode_list([wire.encode_transition(move) for move in moves]))
 
 
 async def get_why(request: Request, worker: Worker) -> Response:
     """Explain why a task is where it is, and what comes next."""
     return json_response(wire.encode_value(await reasons.why(worker, task_id(request))))
-
-
-async def get_events(request: Request, worker: Worker) -> StreamResponse:
-    """Stream Transitions as Server-Sent Events."""
-    last_id = request.headers.get("Last-Event-ID") or request.query.get("since")
-    return await sse.send_events(request, worker, last_id)
 
 
 async def get_stats(_request: Request, worker: Worker) -> Response:
@@ -114,11 +93,6 @@ async def get_metrics(_request: Request, worker: Worker) -> Response:
     return Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-async def livez(_request: Request, _worker: Worker) -> Response:
-    """Alive: the loop answers."""
-    return json_response(b'{"Status":"ok"}')
-
-
 async def readyz(_request: Request, worker: Worker) -> Response:
     """Ready: engine and Db are usable."""
     await worker.check_ready()
@@ -130,16 +104,10 @@ async def get_openapi(_request: Request, _worker: Worker) -> Response:
     return json_response(CONTRACT)
 
 
-WELL = Answer(200, "it is", wire.StatusReport)
 DRY_RUN = Parameter(
     "dry_run",
     "record nothing; answer what would come of it",
     {"enum": ["0", "1", "false", "true"]},
-)
-GENERATION = Parameter(
-    "generation",
-    "stop only a copy that is not newer; 0 is any",
-    {"type": "integer", "minimum": 0, "maximum": INT64_MAX},
 )
 
 ROUTES: tuple[Route[Handler[Worker]], ...] = (
@@ -200,7 +168,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         "/tasks/{taskID}/logs",
         get_logs,
         (Answer(200, "its output, as it was written", media="text/plain"),),
-        parameters=logs.PARAMETERS,
+        parameters=output.PARAMETERS,
         refusals=(
             *(errors.BadField, errors.UnknownTask, errors.ContainerGone, errors.EngineError),
             *(errors.EngineAway, errors.TooMany, errors.CannotRecord),
@@ -268,12 +236,3 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
 )
 
 CONTRACT = openapi.encoded(ROUTES)
-
-
-def task_id(request: Request) -> str:
-    """The path's task ID in its canonical form. Raises: BadField."""
-    text = request.match_info["taskID"]
-    try:
-        return str(UUID(text))
-    except ValueError as error:
-        raise BadField(f"taskID: {text[:80]!r} is not a UUID") from error

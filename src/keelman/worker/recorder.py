@@ -16,9 +16,9 @@ from keelman import flight
 from keelman.errors import EngineError
 from keelman.flight import After, Asked, Began, Call, Did, Failed, Stepped
 from keelman.moves import Step
+from keelman.rotating import RotatingFile
 from keelman.seen import Action, Seen
 from keelman.task import Task, Wish
-from keelman.worker.rotating import RotatingFile
 
 log = structlog.get_logger(__name__)
 

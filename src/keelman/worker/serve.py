@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import re
-import resource
 import signal
 import ssl
 from collections.abc import Callable
@@ -23,25 +22,25 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
-from keelman import hiding, room
+from keelman import data_dir, descriptors, hiding, own_log, room, telling
 from keelman.allowed import Allowed
 from keelman.api import Api
+from keelman.auditor import Auditor
 from keelman.db import Db
+from keelman.door import Credentials, Door
 from keelman.errors import CannotRecord, CannotStart
 from keelman.files import lock_file
 from keelman.flight import Began
 from keelman.machine import Resources
+from keelman.metrics import Metrics
 from keelman.room import Offered
 from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
-from keelman.worker import data_dir, own_log, stats, telling
-from keelman.worker.auditor import Auditor
-from keelman.worker.door import Credentials, Door
+from keelman.worker import stats
 from keelman.worker.handlers import ROUTES
 from keelman.worker.limits import Limits
-from keelman.worker.metrics import Metrics
 from keelman.worker.recorder import FlightFile
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Worker
@@ -50,7 +49,6 @@ log = structlog.get_logger(__name__)
 
 LOCK_PLACES = (Path("/run/lock"), Path("/tmp"))  # noqa: S108  # a lock, opened as it is, and no data
 FIRST_CONTACT_SECONDS = 5.0
-DESCRIPTORS_MOST = 65_536
 
 
 class WorkerOptions(Struct, frozen=True, kw_only=True):
@@ -100,7 +98,7 @@ async def serve(
     for words in options.overridden:
         log.warning("the environment wins over the file", what=words)
     _check_name(options.name)
-    raise_descriptors()
+    descriptors.raise_most()
     engine = _engine(options)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(engine.close)
@@ -170,14 +168,6 @@ def engine_tls(certs: Path) -> ssl.SSLContext:
         words = f"{certs} must hold ca.pem, cert.pem and key.pem for the engine: {error}"
         raise CannotStart(words) from error
     return context
-
-
-def raise_descriptors() -> None:
-    """As many as the process may have: the usual 1,024 are fewer than its connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS_MOST if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MOST)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _check_name(name: str) -> None:

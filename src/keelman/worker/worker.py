@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from keelman import telling
 from keelman.db import Db, Listed
 from keelman.errors import (
     CannotRecord,
@@ -23,24 +24,24 @@ from keelman.errors import (
     UnknownTask,
 )
 from keelman.events import Events
+from keelman.lanes import Lanes
 from keelman.listing import Listing
+from keelman.metrics import Metrics
+from keelman.mishaps import Mishaps
 from keelman.moves import Step
 from keelman.queue import Admitted, Queue
 from keelman.runtime import Runtime
+from keelman.seats import House
 from keelman.seen import Absent, Action, Body, Create, Pull, Seen, Unknown
 from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
-from keelman.worker import discretion, last_words, permission, telling
+from keelman.worker import discretion, last_words, permission
 from keelman.worker.adoption import Adoption
 from keelman.worker.images import Images
 from keelman.worker.knowledge import Knowledge
-from keelman.worker.lanes import Lanes
 from keelman.worker.limits import Limits
-from keelman.worker.metrics import Metrics
-from keelman.worker.mishaps import Mishaps
 from keelman.worker.probes import Probes
 from keelman.worker.recorder import Recorder, Rules
-from keelman.worker.seats import House
 from keelman.worker.slots import Slots
 
 log = structlog.get_logger(__name__)

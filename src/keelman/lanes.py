@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 Step = Callable[[str], Awaitable[float | None]]
 
+LEAST_SECONDS = 0.001  # the loop's timers may be early by less: the step would find nothing due
+
 
 class Lanes:
     """Runs `step(id)` for every id that is woken, never twice at once for one id.
@@ -66,7 +68,7 @@ class Lanes:
         finally:
             del self._woken[task_id]
         if wake is not None:
-            delay = max(wake - self._clock(), 0.0)
+            delay = max(wake - self._clock(), LEAST_SECONDS)
             loop = asyncio.get_running_loop()
             self._timers[task_id] = loop.call_later(delay, self.wake, task_id)
 

@@ -15,9 +15,9 @@ from keelman import bounds, params
 from keelman.api import send, streaming
 from keelman.errors import EventsGone
 from keelman.events import Entry
+from keelman.keeper import Keeper
 from keelman.routes import Parameter
 from keelman.values import INT64_MAX
-from keelman.worker.worker import Worker
 
 COMMENT_SECONDS = 15.0
 _SEEN = {"type": "string", "pattern": "^([^:]*:)*[0-9]+$"}
@@ -27,34 +27,34 @@ PARAMETERS = (
 )
 
 
-async def send_events(request: Request, worker: Worker, last_id: str | None) -> StreamResponse:
+async def send_events(request: Request, keeper: Keeper, last_id: str | None) -> StreamResponse:
     """Transitions from after `last_id` on (None: from now on), until the client goes.
 
     Raises: TooMany, BadField, EventsGone.
     """
-    seq = first_seq(worker, last_id)
+    seq = first_seq(keeper, last_id)
     response = StreamResponse()
     response.content_type = "text/event-stream"
-    with worker.seats.listeners.one():
+    with keeper.seats.listeners.one():
         async with streaming(request, response):
-            await send(response, f": keelman\nid: {worker.db.log_id}:{seq}\n\n".encode())
-            worker.metrics.listening(1)
+            await send(response, f": keelman\nid: {keeper.db.log_id}:{seq}\n\n".encode())
+            keeper.metrics.listening(1)
             try:
-                await _pump(response, worker, seq)
+                await _pump(response, keeper, seq)
             finally:
-                worker.metrics.listening(-1)
+                keeper.metrics.listening(-1)
     return response
 
 
-async def _pump(response: StreamResponse, worker: Worker, seq: int) -> None:
-    while not worker.events.closed:
+async def _pump(response: StreamResponse, keeper: Keeper, seq: int) -> None:
+    while not keeper.events.closed:
         try:
             async with asyncio.timeout(COMMENT_SECONDS):
-                entries = await worker.events.after(seq)
+                entries = await keeper.events.after(seq)
         except TimeoutError:
             await send(response, b": still here\n\n")
             continue
-        for chunk in chunks(frame(worker.db.log_id, entry) for entry in entries):
+        for chunk in chunks(frame(keeper.db.log_id, entry) for entry in entries):
             await send(response, chunk)
         seq = entries[-1].move.seq if entries else seq
 
@@ -77,16 +77,16 @@ def frame(log_id: str, entry: Entry) -> bytes:
     return head.encode() + entry.body + b"\n\n"
 
 
-def first_seq(worker: Worker, last_id: str | None) -> int:
+def first_seq(keeper: Keeper, last_id: str | None) -> int:
     """The number that a client has seen last. Raises: BadField, EventsGone."""
     if last_id is None:
-        return worker.events.last_seq
+        return keeper.events.last_seq
     log_id, _, text = last_id.rpartition(":")
     seq = params.integer({"since": text}, "since", most=INT64_MAX) or 0
-    if log_id not in ("", worker.db.log_id):
+    if log_id not in ("", keeper.db.log_id):
         raise EventsGone("that event is of another log; list the tasks anew")
-    if seq > worker.db.last_seq():  # a list may tell of it before it is published
+    if seq > keeper.db.last_seq():  # a list may tell of it before it is published
         raise EventsGone(f"there is no event {seq} yet; list the tasks anew")
-    if seq + 1 < worker.db.first_seq():
+    if seq + 1 < keeper.db.first_seq():
         raise EventsGone(f"event {seq + 1} is no longer kept; list the tasks anew")
     return seq

@@ -17,7 +17,7 @@ from aiohttp import web
 from keelman import audit_log
 from keelman.api import CALLER, CODE, STRANGER, Answering
 from keelman.audit_log import GONE, Answered, Asked, Subject
-from keelman.worker.rotating import RotatingFile
+from keelman.rotating import RotatingFile
 
 log = structlog.get_logger(__name__)
 

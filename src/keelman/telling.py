@@ -8,9 +8,9 @@ import structlog
 from keelman import machine
 from keelman.events import Events
 from keelman.machine import Resources
+from keelman.metrics import Metrics
 from keelman.room import beyond
 from keelman.task import Transition, Wish
-from keelman.worker.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ from typing import Self
 from msgspec import Struct
 
 from keelman import params
+from keelman.keeper import Keeper
 from keelman.routes import Parameter
 from keelman.task import State, Task
-from keelman.worker.worker import Worker
 
 TIMEOUT_SECONDS = 30.0
 TIMEOUT_MOST_SECONDS = 3600.0
@@ -43,16 +43,16 @@ class Wait(Struct, frozen=True, kw_only=True):
         )
 
 
-async def until(worker: Worker, task_id: str, wait: Wait) -> Task:
+async def until(keeper: Keeper, task_id: str, wait: Wait) -> Task:
     """The task as it is when the wait is over. Raises: UnknownTask, TooMany."""
-    if wait.state is not None and worker.get_task(task_id).state < wait.state:
-        with worker.seats.waiters.one(), contextlib.suppress(TimeoutError):
+    if wait.state is not None and keeper.get_task(task_id).state < wait.state:
+        with keeper.seats.waiters.one(), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait.timeout_seconds):
-                await _reached(worker, task_id, wait.state)
-    return worker.get_task(task_id)
+                await _reached(keeper, task_id, wait.state)
+    return keeper.get_task(task_id)
 
 
-async def _reached(worker: Worker, task_id: str, state: State) -> None:
-    seq = worker.events.last_seq
-    while worker.get_task(task_id).state < state and not worker.events.closed:
-        seq = await worker.events.after_move_of(task_id, seq)
+async def _reached(keeper: Keeper, task_id: str, state: State) -> None:
+    seq = keeper.events.last_seq
+    while keeper.get_task(task_id).state < state and not keeper.events.closed:
+        seq = await keeper.events.after_move_of(task_id, seq)
