@@ -15,16 +15,20 @@ import msgspec
 import pytest
 from cyclopts import App
 
-from keelman import Client, answers, bounds, errors, listing, output
+from keelman import Client, ManagerClient, answers, bounds, errors, listing, output
 from keelman.allowed import Allowed
 from keelman.cli import app
 from keelman.cli.failures import EXIT_STATUSES
 from keelman.description import EngineReport, WorkerReport
 from keelman.errors import KeelmanError
 from keelman.explanation import Asked, Block, Blocker, Explanation
+from keelman.manager import handlers as manager_handlers
+from keelman.manager.reasons import Blocked
+from keelman.node_report import NodeIn, NodeReport
 from keelman.routes import Parameter
 from keelman.task import EDGES, HostPort, Mount, Reason, State
 from keelman.wire import (
+    OF_A_MANAGER,
     DryRunReport,
     ErrorReport,
     TaskEventIn,
@@ -121,6 +125,23 @@ def test_the_openapi_document_has_what_the_docs_have() -> None:
         names([row])[0]: (set(names([row], 1)), set(re.findall(r"\b[2-5]\d\d\b", row[2])))
         for row in tables("docs/api.md", "## Routes")[0]
     }
+
+
+def test_every_route_of_a_manager_is_documented() -> None:
+    """In the order of its table, with its parameters and statuses."""
+    rows = tables("docs/manager.md", "## Routes")[0]
+    assert names(rows) == [f"{route.method} {route.path}" for route in manager_handlers.ROUTES]
+    for row, route in zip(rows, manager_handlers.ROUTES, strict=True):
+        same(names([row], column=1), {one.name for one in route.parameters or ()})
+        documented = re.findall(r"\b[2-5]\d\d\b", row[2])
+        assert sorted(map(int, documented)) == sorted(route.statuses), route.path
+
+
+def test_what_a_manager_says_of_a_node_is_documented() -> None:
+    """And what it is asked for, and what a task may wait for there."""
+    same(names(tables("docs/manager.md", "### A node, asked for")[0]), wire_names(NodeIn))
+    same(names(tables("docs/manager.md", "### A node, told of")[0]), wire_names(NodeReport))
+    same(names(tables("docs/manager.md", "## Routes")[1]), {str(one) for one in Blocked})
 
 
 @pytest.mark.parametrize(
@@ -424,6 +445,8 @@ def test_every_call_of_the_client_is_documented() -> None:
     """And every error that it raises."""
     calls = {name for name in vars(Client) if not name.startswith("_")}
     same(names(tables("docs/client.md", "## Calls")[0]), calls)
+    of_managers = {name for name in vars(ManagerClient) if not name.startswith("_")}
+    same(names(tables("docs/client.md", "## A manager")[0]), of_managers)
     errors_of = {name for name, kind in vars(answers).items() if _is_error(kind)}
     same(names(tables("docs/client.md", "## Errors")[0]), errors_of)
 
@@ -608,7 +631,7 @@ def check_answer(answer: dict[str, Any]) -> None:
     """It has every field of its kind and no other; decoding alone would pass over others."""
     (kind,) = [kind for field, kind in ANSWERS.items() if field in answer]
     msgspec.convert(answer, kind)
-    assert answer.keys() == wire_names(kind)
+    assert answer.keys() | {*OF_A_MANAGER} == wire_names(kind) | {*OF_A_MANAGER}
 
 
 @pytest.mark.parametrize("block", [pytest.param(body, id=name) for name, body in json_blocks()])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from keelman.errors import KeelmanError
+    from keelman.manager_client import ManagerClient
     from keelman.task import Reason, State
     from keelman.wire import TaskReport, TransitionReport
 
@@ -29,6 +30,7 @@ __all__ = [
     "Client",
     "ClientError",
     "KeelmanError",
+    "ManagerClient",
     "NotTrusted",
     "OtherHost",
     "Reason",
@@ -49,6 +51,7 @@ _HOMES = {
         "Unreachable",
     },
     "keelman.errors": {"KeelmanError"},
+    "keelman.manager_client": {"ManagerClient"},
     "keelman.task": {"Reason", "State"},
     "keelman.wire": {"TaskReport", "TransitionReport"},
 }

@@ -59,7 +59,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 SILENCE_SECONDS = 45.0  # an event stream says something every 15 s
 
-_JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json"}
 _AWAY = HTTPStatus.SERVICE_UNAVAILABLE
 _PLAIN = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
 _ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
@@ -128,27 +128,36 @@ class Client:
     async def send(self, event: Mapping[str, object]) -> TaskReport:
         """Sends a TaskEvent as it is written on the wire, and answers the Task."""
         body = msgspec.json.encode(event)
-        async with self._call("POST", "tasks", data=body, headers=_JSON) as response:
+        async with self._call("POST", "tasks", data=body, headers=JSON) as response:
             return decoded(await response.read(), TaskReport)
 
     async def dry_run(self, event: Mapping[str, object]) -> DryRunReport:
         """What would come of the same event; nothing is put on the queue."""
         body = msgspec.json.encode(event)
-        options: _Options = {"params": {"dry_run": "1"}, "headers": _JSON, "data": body}
+        options: _Options = {"params": {"dry_run": "1"}, "headers": JSON, "data": body}
         async with self._call("POST", "tasks", **options) as response:
             return decoded(await response.read(), DryRunReport)
 
-    async def stop(self, task_id: str) -> None:
-        """Asks for a task to be stopped; that it has ended already is no error."""
-        async with self._call("DELETE", "tasks", task_id):
+    async def stop(self, task_id: str, *, generation: int | None = None) -> None:
+        """Asks for a task to be stopped; that it has ended already is no error.
+
+        With `generation` only a copy that is not newer.
+        """
+        params = _params(generation=generation)
+        async with self._call("DELETE", "tasks", task_id, params=params):
             pass
 
     # -- questions -------------------------------------------------------------------------------
 
     async def tasks(self) -> list[TaskReport]:
         """All tasks of the worker, ended ones that are still kept included."""
+        return (await self.listed())[0]
+
+    async def listed(self) -> tuple[list[TaskReport], str]:
+        """The same, and the id of the last event that the list knows of, to follow from."""
         async with self._call("GET", "tasks") as response:
-            return decoded(await response.read(), list[TaskReport])
+            last_id = response.headers.get("Last-Event-ID", "")
+            return decoded(await response.read(), list[TaskReport]), last_id
 
     async def task(
         self, task_id: str, *, wait: str | None = None, timeout_seconds: float | None = None

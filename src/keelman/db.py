@@ -184,7 +184,7 @@ class Db:
         A FAILED that was decided on before a stop came is not recorded: the step after it sees the
         stop, which has the last word.
         """
-        return await self._store.write(lambda connection: _put(connection, task, move), then)
+        return await self._store.write(lambda connection: put(connection, task, move), then)
 
     async def set_engine_id(self, engine_id: str) -> None:
         """Tie this Db to an engine."""
@@ -206,7 +206,7 @@ class Db:
 
     async def forget(self, task: Task, now: float) -> bool:
         """Drop an ended task and its wish, leaving a tombstone; False when a newer wish came."""
-        return await self._store.write(lambda connection: _forget(connection, task, now))
+        return await self._store.write(lambda connection: forget(connection, task, now))
 
     async def sweep(self, now: float) -> None:
         """Drop what is over its time: tombstones, events but a task's newest, old Transitions."""
@@ -226,7 +226,8 @@ def _shown(wish: bytes | None, task: bytes | None) -> Task | None:
     return shown(Known(wish=asked, task=_task(task) if task else None))
 
 
-def _put(connection: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
+def put(connection: sqlite3.Connection, task: Task, move: Transition | None) -> Transition | None:
+    """`Db.put`, inside a write."""
     if move is not None and move.to is State.FAILED and _stopped_since(connection, task):
         return None
     connection.execute(
@@ -258,7 +259,8 @@ def _append(connection: sqlite3.Connection, move: Transition) -> Transition:
     return move
 
 
-def _forget(connection: sqlite3.Connection, task: Task, now: float) -> bool:
+def forget(connection: sqlite3.Connection, task: Task, now: float) -> bool:
+    """`Db.forget`, inside a write."""
     query = "SELECT 1 FROM queue WHERE task_id = ? AND seq > ?"
     if connection.execute(query, (task.id, task.wish)).fetchone():
         return False

@@ -7,15 +7,15 @@ never returned; `api` maps them to responses in one place.
     ├── BadRequest      400  Malformed, BadField, NotSupported
     ├── Unauthorized    401
     ├── Forbidden       403  ForbiddenClient, ForbiddenPage
-    ├── NotFound        404  UnknownTask
+    ├── NotFound        404  UnknownTask, UnknownNode
     ├── MethodNotAllowed 405
     ├── RequestTimeout  408
     ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
-    │                        StaleGeneration, InsufficientResources
+    │                        StaleGeneration, InsufficientResources, NodeKnown, NodeInUse
     ├── Gone            410  ContainerGone, EventsGone, TaskGone
     ├── TooLarge        413
     ├── NotJson         415
-    ├── Unavailable     503  CannotRecord, EngineUnavailable, TooMany
+    ├── Unavailable     503  CannotRecord, EngineUnavailable, TooMany, NodeUnavailable
     ├── IllegalMove     500  a state change that the design forbids: a bug
     ├── CannotStart          the worker may not run here at all
     ├── CannotCopy           no backup, or nothing restored
@@ -104,6 +104,10 @@ class UnknownTask(NotFound):
     code = "unknown_task"
 
 
+class UnknownNode(NotFound):
+    code = "unknown_node"
+
+
 class MethodNotAllowed(KeelmanError):
     status, code = 405, "method_not_allowed"
 
@@ -150,6 +154,14 @@ class InsufficientResources(Conflict):
         self.field = field
 
 
+class NodeKnown(Conflict):
+    code = "node_known"
+
+
+class NodeInUse(Conflict):
+    code = "node_in_use"
+
+
 class Gone(KeelmanError):
     status, code = 410, "gone"
 
@@ -190,6 +202,10 @@ class TooMany(Unavailable):
     """As many as there may be do the same already."""
 
     code = "too_many"
+
+
+class NodeUnavailable(Unavailable):
+    code = "node_unavailable"
 
 
 class IllegalMove(KeelmanError):

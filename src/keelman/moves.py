@@ -32,7 +32,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 # What every new attempt begins with.
-_FRESH: dict[str, Any] = {
+FRESH: dict[str, Any] = {
     "retries": 0,
     "ending": None,
     "container_id": "",
@@ -52,14 +52,14 @@ _BY_US = {
 
 def scheduled(task: Task, now: float) -> Step:
     """The loop takes a new task up."""
-    return _moved(task, task.to(State.SCHEDULED, attempt=max(task.attempt, 1), due=now), now)
+    return moved(task, task.to(State.SCHEDULED, attempt=max(task.attempt, 1), due=now), now)
 
 
 def begun_again(wish: Wish, task: Task, now: float) -> Step:
     """A greater wish (or, after COMPLETED, a higher Generation) begins a new life."""
     after = task.to(
         State.SCHEDULED,
-        **_FRESH,
+        **FRESH,
         spec=wish.spec,
         wish=wish.seq,
         generation=max(wish.generation, task.generation),
@@ -71,7 +71,7 @@ def begun_again(wish: Wish, task: Task, now: float) -> Step:
         reason=Reason.NONE,
         message="",
     )
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def running(task: Task, body: Running | Exited, now: float) -> Step:
@@ -89,14 +89,14 @@ def running(task: Task, body: Running | Exited, now: float) -> Step:
         reason=Reason.NONE,
         message="",
     )
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def health_changed(task: Task, health: Health, words: str, now: float) -> Step:
     """Its probes say something else than before."""
     reason = Reason.UNHEALTHY if health is Health.UNHEALTHY else Reason.HEALTHY
     after = task.to(State.RUNNING, health=health, reason=reason, message=words)
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def ended_or_again(
@@ -115,7 +115,7 @@ def ended_or_again(
         health=Health.NONE,
         host_ports={},
     )
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def overdue(task: Task, now: float) -> Step:
@@ -164,7 +164,7 @@ def restarted(
     """The next attempt, after its back-off."""
     after = task.to(
         State.SCHEDULED,
-        **_FRESH,
+        **FRESH,
         attempt=task.attempt + 1,
         failures=task.failures + 1,
         due=now + backoff_seconds(task, task.failures),
@@ -172,7 +172,7 @@ def restarted(
         message=message,
         exit_code=exit_code,
     )
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def finished(
@@ -191,7 +191,7 @@ def finished(
         health=Health.NONE,
         host_ports={},
     )
-    return _moved(task, after, now)
+    return moved(task, after, now)
 
 
 def tried_again(task: Task, reason: Reason, message: str, now: float) -> Step:
@@ -204,8 +204,11 @@ def tried_again(task: Task, reason: Reason, message: str, now: float) -> Step:
     return Step(task=after, wake=due)
 
 
-def _moved(before: Task, after: Task, now: float) -> Step:
-    """The Transition of a restart tells of the attempt that ended, any other of the present one."""
+def moved(before: Task, after: Task, now: float) -> Step:
+    """The Step from one to the other.
+
+    The Transition of a restart tells of the attempt that ended, any other of the present one.
+    """
     told = before if after.attempt > before.attempt > 0 and not before.state.ended else after
     move = Transition(
         task_id=after.id,

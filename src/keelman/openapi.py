@@ -15,7 +15,7 @@ import msgspec
 from keelman.errors import KeelmanError
 from keelman.routes import JSON, STRANGERS, Answer, Parameter, Route
 from keelman.task import State
-from keelman.wire import ErrorReport, TaskEventIn, TaskIn, TaskReport
+from keelman.wire import OF_A_MANAGER, ErrorReport, TaskEventIn, TaskIn, TaskReport
 
 VERSION = "1"
 ABOUT = (
@@ -29,6 +29,7 @@ TASK_ID = Parameter(
     {"type": "string", "format": "uuid"},
     place="path",
 )
+NODE = Parameter("node", "the node's name", {"type": "string"}, place="path")
 REF = "#/components/schemas/{name}"
 BUG = KeelmanError  # what any route may answer: 500 internal_error
 # `null` stands for a field left out: it is what Go writes for an empty map.
@@ -41,12 +42,12 @@ SCHEMES: Json = {
 EITHER: list[Json] = [{"token": []}, {"certificate": []}, {}]  # none: where nobody is named
 
 
-def encoded(routes: Sequence[Route[Any]]) -> bytes:
+def encoded(routes: Sequence[Route[Any]], title: str = "Keelman worker") -> bytes:
     """The document as it is served."""
-    return msgspec.json.encode(document(routes))
+    return msgspec.json.encode(document(routes, title))
 
 
-def document(routes: Sequence[Route[Any]]) -> Json:
+def document(routes: Sequence[Route[Any]], title: str = "Keelman worker") -> Json:
     """The whole API in OpenAPI 3.1."""
     types = [ErrorReport, TaskEventIn, TaskReport, *_types(routes)]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
@@ -56,7 +57,7 @@ def document(routes: Sequence[Route[Any]]) -> Json:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Keelman worker", "version": VERSION, "description": ABOUT},
+        "info": {"title": title, "version": VERSION, "description": ABOUT},
         "paths": paths,
         "security": EITHER,
         "components": {"schemas": _as_spoken(components), "securitySchemes": SCHEMES},
@@ -86,7 +87,7 @@ def _operation(route: Route[Any], known: Json) -> Json:
 
 
 def _parameters(route: Route[Any]) -> list[Parameter]:
-    in_path = [TASK_ID] if "{taskID}" in route.path else []
+    in_path = [one for one in (TASK_ID, NODE) if f"{{{one.name}}}" in route.path]
     return [*in_path, *(route.parameters or ())]
 
 
@@ -136,7 +137,7 @@ def _as_spoken(components: Json) -> Json:
     for kind in NULL_IS_NOTHING:
         _allow_null(components[kind.__name__])
     report = components[TaskReport.__name__]
-    report["required"] = list(report["properties"])
+    report["required"] = [name for name in report["properties"] if name not in OF_A_MANAGER]
     names = ", ".join(f"{state.value} {state.name}" for state in State)
     components[State.__name__]["description"] = f"Where a Task is: {names}."
     for schema in components.values():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 
@@ -19,7 +20,6 @@ from keelman.errors import EventReused, KeelmanError, TaskEnded
 from keelman.machine import Resources
 from keelman.store import ADOPTED, Store, get_fact, set_fact
 from keelman.task import Task, TaskEvent, Wish
-from keelman.values import digest
 from keelman.wire import encode_task
 
 
@@ -95,7 +95,7 @@ def _wish(packed: bytes) -> Wish:
 def _put(
     connection: sqlite3.Connection, event: TaskEvent, now: float, given: Resources
 ) -> Admitted:
-    told = digest(event)
+    told = _told(event)
     if (answer := _answered(connection, event, told)) is not None:
         return Admitted(answer=answer)
     known = _known(connection, event.task_id)
@@ -110,6 +110,14 @@ def _put(
         row = (event.id, event.task_id, now, told, answer)
         connection.execute("INSERT INTO task_events VALUES (?, ?, ?, ?, ?)", row)
     return Admitted(answer=answer, wish=wish)
+
+
+def _told(event: TaskEvent) -> str:
+    """What tells bodies apart, the same as before there were Constraints where there are none."""
+    fields = msgspec.to_builtins(event, order="deterministic")
+    if fields["Spec"] is not None and not fields["Spec"]["Constraints"]:
+        del fields["Spec"]["Constraints"]
+    return sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 def _judge(

@@ -75,6 +75,9 @@ class Reason(StrEnum):
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     PULLING = "pulling"
+    NO_NODE = "no_node"
+    NODE_LOST = "node_lost"
+    DRAINED = "drained"
 
 
 class Empty(Value, frozen=True, kw_only=True):
@@ -99,6 +102,7 @@ class HostPort(Value, frozen=True, kw_only=True):
 class Spec(Value, frozen=True, kw_only=True):
     """What was asked for. `spec.objections` says what would be wrong with one.
 
+    `constraints` say on which nodes a manager may place it; a worker takes none.
     `cpu` in cores, `memory` and `disk` in bytes, timeouts in seconds; 0 is "no limit", and an empty
     `stop_signal` or a `stop_timeout` of None the usual one (SIGTERM, 10 s).
     """
@@ -128,6 +132,7 @@ class Spec(Value, frozen=True, kw_only=True):
     stop_timeout: Seconds | None = None
     timeout: Seconds = 0
     pull_policy: str = ""
+    constraints: tuple[str, ...] = ()
 
     @property
     def probe(self) -> HealthCheck | None:
@@ -222,7 +227,8 @@ class Task(Value, frozen=True, kw_only=True):
     `wish` is the number of the wish it serves, `attempt` names its container (`renames`: how often
     that was only a new name), `started` is the attempt whose start was decided (recorded before the
     engine is asked), `due` the time before which it does nothing, `retries` the engine's failures
-    in it, `pulled` the attempt whose image was pulled anew (PullPolicy `always`).
+    in it, `pulled` the attempt whose image was pulled anew (PullPolicy `always`), `node` where a
+    manager has placed it.
     """
 
     id: str
@@ -247,6 +253,7 @@ class Task(Value, frozen=True, kw_only=True):
     reason: Reason = Reason.NONE
     message: str = ""
     health: Health = Health.NONE
+    node: str = ""
 
     @property
     def restart_count(self) -> int:

@@ -17,17 +17,11 @@ from msgspec import Meta
 from keelman import spec as specs
 from keelman.errors import BadField, Malformed, NotSupported
 from keelman.progress import Progress
-from keelman.task import (
-    HostPort,
-    Spec,
-    State,
-    Task,
-    TaskEvent,
-    Transition,
-)
+from keelman.task import HostPort, Spec, State, Task, TaskEvent, Transition
 from keelman.values import Amount, Value
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
+OF_A_MANAGER = ("Constraints", "Node")
 _ZERO_YEAR = 1  # Go's zero time, 0001-01-01T00:00:00Z
 
 
@@ -49,6 +43,7 @@ class TaskIn(Spec, frozen=True, kw_only=True):
     restart_count: Any = None
     attempt: Any = None
     pull: Any = None
+    node: Any = None
 
 
 class TaskEventIn(Value, frozen=True, kw_only=True):
@@ -77,6 +72,7 @@ class TaskReport(Spec, frozen=True, kw_only=True, forbid_unknown_fields=False):
     restart_count: int = 0
     attempt: int = 0
     pull: Progress | None = None
+    node: str = ""
 
 
 class TransitionReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -252,12 +248,16 @@ def report(task: Task, pull: Progress | None = None) -> TaskReport:
         restart_count=task.restart_count,
         attempt=task.attempt,
         pull=pull,
+        node=task.node,
     )
 
 
 def encode_task(task: Task, pull: Progress | None = None) -> bytes:
-    """A Task's JSON, its ID first."""
+    """A Task's JSON, its ID first. Only a manager's tells of nodes."""
     fields = msgspec.to_builtins(report(task, pull))
+    for name in OF_A_MANAGER:
+        if not fields[name]:
+            del fields[name]
     return msgspec.json.encode({"ID": fields.pop("ID"), **fields})
 
 

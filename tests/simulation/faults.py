@@ -57,7 +57,7 @@ def a_second_writer(connection: sqlite3.Connection, wish: Wish) -> None:
     if row and wish.stops:
         task = msgspec.json.decode(row[0], type=Task)
         done = msgspec.structs.replace(task, state=State.COMPLETED)
-        db._put(connection, done, None)
+        db.put(connection, done, None)
 
 
 def finds_nothing(self: FakeRuntime, task: Task) -> Seen:

@@ -92,6 +92,7 @@ def test_whom_the_kernel_kills_first_is_in_the_line(memory: int, score: str) -> 
         ({"env": {"A": "***", "B": "x"}}, ["Env"]),
         ({"timeout": 60, "disk": 5}, ["Timeout", "Disk"]),
         ({"health_check": "/health"}, ["HealthCheck"]),
+        ({"constraints": ("node.name==a",)}, ["Constraints"]),
         ({"labels": {"a=b": "c", "d": "e"}}, ["Labels"]),
     ],
 )
@@ -103,10 +104,18 @@ def test_every_field_of_a_spec_is_carried_or_told() -> None:
     """A field that a later version adds is not forgotten here."""
     own = {"id", "generation", "state", "container_id", "host_ports", "start_time", "finish_time"}
     own |= {"exit_code", "reason", "message", "health", "restart_count", "attempt", "pull"}
+    own |= {"node"}
     known = {"name", "image", "command", "entrypoint", "env", "cpu", "memory", "disk"}
     known |= {"pids_limit", "exposed_ports", "port_bindings", "mounts", "user", "labels", "init"}
     known |= {"read_only_rootfs", "cap_add", "cap_drop", "network", "restart_policy"}
-    known |= {"health_check", "stop_signal", "stop_timeout", "timeout", "pull_policy"}
+    known |= {
+        "health_check",
+        "stop_signal",
+        "stop_timeout",
+        "timeout",
+        "pull_policy",
+        "constraints",
+    }
     assert set(TaskReport.__struct_fields__) == own | known
 
 

@@ -17,6 +17,7 @@ from keelman.cli import (
     completion,
     export,
     follow,
+    node,
     passing,
     run,
     stats,
@@ -64,6 +65,13 @@ app.command(  # by name: only a worker loads what a worker needs
     group=_MACHINE,
     config=[Env("KEELMAN_", command=False), from_file],
 )
+app.command(  # by name as well
+    "keelman.cli.manager:manager",
+    name="manager",
+    help=f"Run a manager, which places tasks on workers; they run on without it.\n\n{SOURCES}",
+    group=_MACHINE,
+    config=[Env("KEELMAN_", command=False), from_file],
+)
 app.command(  # by name: only who replays loads the rules
     "keelman.cli.replay:replay",
     name="replay",
@@ -80,6 +88,12 @@ app.command(  # by name as well: nothing else on the command line speaks to an e
 app.command(backup.backup, group=_MACHINE)
 app.command(backup.restore, group=_MACHINE)
 app.command(completion.of(app), group=_MACHINE)
+
+_node = App(name="node", help="The nodes of a manager.", group=_MACHINES)
+_node.command(node.add, usage="Usage: keelman node add [OPTIONS] NAME URL")
+for _command in (node.ls, node.inspect, node.cordon, node.uncordon, node.drain, node.rm):
+    _node.command(_command)
+app.command(_node)
 
 _certs = App(name="certs", help="Certificates for manager and workers.", group=_MACHINE)
 for _name, _help in {  # by name, too: `keelman ps` need not load what makes keys

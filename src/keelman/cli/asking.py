@@ -19,6 +19,7 @@ from keelman.cli import show
 from keelman.cli.failures import NoSuchTask, NotLetIn, Usage
 from keelman.client import Client, ClientError
 from keelman.errors import CannotStart, Unauthorized
+from keelman.manager_client import ManagerClient
 from keelman.wire import TaskReport
 
 SUGGESTED_SECONDS = 2.0  # longer nobody waits for a word to be completed
@@ -50,8 +51,8 @@ class Where:
     tls_cert: Annotated[Path | None, _option("tls-cert", "Your certificate.")] = None
     tls_key: Annotated[Path | None, _option("tls-key", "Its private key.")] = None
 
-    def client(self) -> Client:
-        """A client of that worker. Raises: Usage, BadAddress, BadToken."""
+    def client(self) -> ManagerClient:
+        """A client of that worker, or manager. Raises: Usage, BadAddress, BadToken."""
         if (self.tls_cert is None) != (self.tls_key is None):
             raise Usage("--tls-cert and --tls-key go together")
         https = url(self.addr).scheme == "https"
@@ -73,7 +74,7 @@ class Where:
         return "it asks for no certificates, so yours was not shown: set KEELMAN_TOKEN_FILE"
 
 
-class _Asking(Client):
+class _Asking(ManagerClient):
     """One who knows what it showed, which the worker does not tell."""
 
     def __init__(self, where: Where, context: ssl.SSLContext | None) -> None:

@@ -140,17 +140,24 @@ def left_out(task: TaskReport) -> list[str]:
     return list(_left_out(task))
 
 
+def _ours(task: TaskReport) -> Iterator[str]:
+    """What only Keelman does."""
+    if task.timeout:
+        yield f"Timeout {task.timeout}: Docker ends nothing by itself"
+    if task.constraints:
+        yield f"Constraints {', '.join(task.constraints)}: only a manager places tasks"
+    if task.disk:
+        yield f"Disk {task.disk}: a reservation, which only the worker keeps"
+    if task.health_check:
+        yield "HealthCheck: the worker checks, with its own rules"
+
+
 def _left_out(task: TaskReport) -> Iterator[str]:
     if task.name and not _NAME.match(task.name):
         yield f"Name {task.name!r}: Docker takes no such name"
     for key in (key for key, value in task.env.items() if value == HIDDEN):
         yield f"Env {key!r}: the worker hides its value; set it where the line is run"
-    if task.timeout:
-        yield f"Timeout {task.timeout}: Docker ends nothing by itself"
-    if task.disk:
-        yield f"Disk {task.disk}: a reservation, which only the worker keeps"
-    if task.health_check:
-        yield "HealthCheck: the worker checks, with its own rules"
+    yield from _ours(task)
     for key in task.labels:
         if "=" in key:
             yield f"Labels {key!r}: the option cannot have a = in its name"

@@ -59,6 +59,8 @@ def _advice(error: KeelmanError) -> str:
             return "its operator names those who may with --allow-client"
         case OtherHost():
             return "see that KEELMAN_ADDR is right"
+        case ClientError(code="not_found"):
+            return "only a manager has nodes: see that KEELMAN_ADDR is one's"
         case NotTrusted():
             return (
                 "see that KEELMAN_ADDR is right and KEELMAN_TLS_CA names the worker's CA,"

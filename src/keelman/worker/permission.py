@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from keelman import allowed
 from keelman.allowed import Allowed, Refusal
-from keelman.errors import Forbidden, KeelmanError, NotAllowedHere
+from keelman.errors import Forbidden, KeelmanError, NotAllowedHere, NotSupported
 from keelman.task import Spec
 from keelman.worker import mounts
 
@@ -21,9 +21,11 @@ async def refusals(spec: Spec, may: Allowed) -> list[Refusal]:
 
 
 async def forbidden(spec: Spec, may: Allowed) -> list[KeelmanError]:
-    """The same, each as the error that its sender gets."""
+    """The same, each as the error that its sender gets; no worker chooses between nodes."""
+    words = "Task.Constraints: only a manager places tasks; leave it out"
+    unmet = [NotSupported(words)] if spec.constraints else []
     found = await refusals(spec, may)
-    return [Forbidden(one.message, f"Task.{one.field}") for one in found]
+    return [*unmet, *(Forbidden(one.message, f"Task.{one.field}") for one in found)]
 
 
 def together(against: Sequence[KeelmanError]) -> KeelmanError:

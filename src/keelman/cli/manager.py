@@ -1,0 +1,149 @@
+"""`keelman manager`: its options, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import uuid4
+
+import uvloop
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from keelman import hiding
+from keelman.cli.config import from_file
+from keelman.cli.failures import Usage
+from keelman.cli.places import usual_data_dir
+from keelman.cli.steady import steady_clock
+from keelman.door import Credentials
+from keelman.errors import CannotStart
+from keelman.manager import Limits, ManagerOptions, NodeCredentials, serve
+from keelman.manager.nodes import Patience
+from keelman.manager.scheduler import Strategy
+
+
+def _option(words: str, *, validator: Number | None = None) -> Parameter:
+    return Parameter(help=words, negative=(), validator=validator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was given, wherever; None is "as usual on this machine"."""
+
+    host: Annotated[str, _option("The address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, _option("The port; 0 for any free one.", validator=Number(gte=0, lte=65535))
+    ] = 5555
+    data_dir: Annotated[
+        Path | None,
+        _option("Its memory. Usually keelman-manager, beside the folder that a worker has."),
+    ] = None
+    tls_cert: Annotated[
+        Path | None, _option("Its certificate, in PEM: it speaks TLS, and nothing else.")
+    ] = None
+    tls_key: Annotated[Path | None, _option("The certificate's private key.")] = None
+    tls_ca: Annotated[
+        Path | None, _option("The CA that the certificates of clients must be of.")
+    ] = None
+    allow_client: Annotated[
+        list[str] | None,
+        _option("A name in a client's certificate that is let in. Repeatable."),
+    ] = None
+    token_file: Annotated[
+        Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
+    ] = None
+    node_ca: Annotated[
+        Path | None, _option("The CA that the certificates of nodes must be of.")
+    ] = None
+    node_cert: Annotated[
+        Path | None, _option("The certificate that the nodes are shown, in PEM.")
+    ] = None
+    node_key: Annotated[Path | None, _option("Its private key.")] = None
+    node_token_file: Annotated[
+        Path | None, _option("The file with the token that the nodes are shown.")
+    ] = None
+    strategy: Annotated[
+        Literal["spread", "bin-pack"],
+        _option("spread: where the fewest tasks are. bin-pack: where the least is left."),
+    ] = "spread"
+    suspect_seconds: Annotated[
+        float, _option("A node silent for so long is suspect.", validator=Number(gt=0))
+    ] = 15.0
+    lost_seconds: Annotated[
+        float,
+        _option(
+            "A node silent for so long is lost: its tasks are placed elsewhere.",
+            validator=Number(gt=0),
+        ),
+    ] = 60.0
+    keep_ended_hours: Annotated[
+        float, _option("How long ended tasks are kept.", validator=Number(gte=0))
+    ] = 24.0
+    keep_ended_tasks: Annotated[
+        int, _option("How many ended tasks are kept.", validator=Number(gte=0))
+    ] = 10_000
+    show_env: Annotated[bool, _option("Tasks are shown with the values of their Env.")] = False
+    audit_reads: Annotated[
+        bool, _option("The audit log has a line for each request that only reads, too.")
+    ] = False
+    log_format: Annotated[
+        Literal["auto", "console", "json"], _option("auto: console on a terminal, else json.")
+    ] = "auto"
+    config: Annotated[
+        Path | None, _option("A TOML file whose [manager] section holds these options.")
+    ] = None
+
+
+_USUAL = Given()
+
+
+def manager(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
+    """Run a manager until it is told to stop; the tasks of its nodes run on."""
+    told = options(given)
+    try:
+        told.credentials.check()
+    except CannotStart as error:
+        raise Usage(error.message) from error
+    uvloop.run(serve(told, clock=steady_clock(), new_id=lambda: str(uuid4())))
+
+
+def options(given: Given) -> ManagerOptions:
+    """What the manager is told, with what is usual here filled in."""
+    folder = given.data_dir or usual_data_dir().with_name("keelman-manager")
+    return ManagerOptions(
+        host=given.host,
+        port=given.port,
+        data_dir=folder.expanduser().absolute(),
+        credentials=Credentials(
+            tls_cert=given.tls_cert,
+            tls_key=given.tls_key,
+            tls_ca=given.tls_ca,
+            allow_client=tuple(given.allow_client or ()),
+            token_file=given.token_file,
+        ),
+        node_credentials=NodeCredentials(
+            ca=given.node_ca,
+            cert=given.node_cert,
+            key=given.node_key,
+            token_file=given.node_token_file,
+        ),
+        limits=limits(given),
+        audit_reads=given.audit_reads,
+        log_format=given.log_format,
+        overridden=from_file.overridden,
+    )
+
+
+def limits(given: Given) -> Limits:
+    """How it places tasks, and what it keeps."""
+    return Limits(
+        strategy=Strategy(given.strategy),
+        patience=Patience(
+            suspect_seconds=given.suspect_seconds,
+            lost_seconds=max(given.lost_seconds, given.suspect_seconds),
+        ),
+        keep_ended_seconds=given.keep_ended_hours * 3600,
+        keep_ended_tasks=given.keep_ended_tasks,
+        show=bytes if given.show_env else hiding.report,
+    )

@@ -1,0 +1,105 @@
+"""Which nodes there are, and what they may be used for: what operators change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from keelman.answers import BadAddress, url
+from keelman.errors import BadField, NodeInUse, NodeKnown, UnknownNode
+from keelman.manager import nodes
+from keelman.manager.follow import Follow
+from keelman.manager.nodes import Node, Use
+from keelman.manager.roster import Roster
+from keelman.manager.state import State
+from keelman.node_report import NodeIn, NodeReport
+
+
+class Membership:
+    """Changes the roster and what is kept of it; `changed(name)` is told of each."""
+
+    def __init__(
+        self, roster: Roster, state: State, follow: Follow, changed: Callable[[str], None]
+    ) -> None:
+        self._roster, self._state, self._follow = roster, state, follow
+        self._changed = changed
+
+    def names(self) -> list[str]:
+        """All nodes, in order."""
+        return sorted(self._roster.nodes)
+
+    def get(self, name: str) -> Node:
+        """A node. Raises: UnknownNode."""
+        if (node := self._roster.nodes.get(name)) is None:
+            raise UnknownNode(f"there is no node {name[:80]}")
+        return node
+
+    async def add(self, asked: NodeIn) -> None:
+        """A node joins; the same again changes nothing. Raises: BadField, NodeKnown."""
+        node = Node(name=asked.name, url=self._checked(asked.url), labels=asked.labels)
+        for known in self._roster.nodes.values():
+            _compare(known, node)
+        if node.name not in self._roster.nodes:
+            await self._state.put_node(node)
+            self._roster.add(node)
+            self._follow.begin(node.name)
+            self._changed(node.name)
+
+    def _checked(self, address: str) -> str:
+        try:
+            checked = str(url(address)).rstrip("/")
+            self._follow.connect(checked)  # it may not be shown a token in the open
+        except BadAddress as error:
+            raise BadField(f"URL: {error.message}") from error
+        return checked
+
+    async def use(self, name: str, use: Use) -> None:
+        """What it may be used for from now on. Raises: UnknownNode."""
+        node = msgspec.structs.replace(self.get(name), use=use)
+        self._roster.add(node)
+        await self._state.put_node(node)
+        self._changed(name)
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        """A node leaves. With `force` also with tasks on it, which are then placed elsewhere.
+
+        Raises: UnknownNode, NodeInUse.
+        """
+        self.get(name)
+        concerned = list(self._roster.concerned(name))
+        if concerned and not force:
+            words = f"node {name} has {len(concerned)} tasks; drain it first, or force it"
+            raise NodeInUse(words)
+        await self._state.drop_node(name)
+        self._follow.end(name)
+        self._roster.remove(name)
+        self._changed(name)
+
+    def report(self, name: str) -> NodeReport:
+        """A node, as it is now. Raises: UnknownNode."""
+        node, roster = self.get(name), self._roster
+        heard, tenants = roster.heard[name], roster.tenants(name)
+        return NodeReport(
+            name=name,
+            url=node.url,
+            labels=node.labels,
+            status=roster.status(name),
+            use=node.use,
+            trouble=nodes.unusable(node, heard, roster.patience, roster.now),
+            worker=node.worker,
+            version="" if heard.report is None else heard.report.version,
+            heard=datetime.fromtimestamp(heard.at, UTC),
+            tasks=tuple(sorted(one.task_id for one in tenants)),
+            capacity=roster.capacity(name),
+            left=roster.left(name, tenants),
+        )
+
+
+def _compare(known: Node, node: Node) -> None:
+    """Raises: NodeKnown."""
+    if known.name == node.name and (known.url, known.labels) != (node.url, node.labels):
+        raise NodeKnown(f"node {node.name} is known, with another URL or other labels")
+    if known.name != node.name and known.url == node.url:
+        raise NodeKnown(f"{node.url} is node {known.name} already")
