@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from keelman.worker.serve import DESCRIPTORS_MOST
+from keelman import descriptors
 from tests.e2e.machine import IGNORES_TERM, IMAGE, SLEEPS, Machine, until
 
 pytestmark = pytest.mark.engine
@@ -26,7 +26,7 @@ async def started(machine: Machine) -> None:
 
 def test_a_worker_may_have_as_many_descriptors_as_its_process(machine: Machine) -> None:
     soft, hard = resource.prlimit(machine.pid, resource.RLIMIT_NOFILE)
-    assert soft == min(hard, DESCRIPTORS_MOST)
+    assert soft == min(hard, descriptors.MOST)
 
 
 async def test_the_requests_of_the_book_work_unchanged(machine: Machine) -> None:
