@@ -224,8 +224,8 @@ async def send_json(
     response = web.StreamResponse(headers=headers)
     response.content_type, response.content_length = "application/json", len(body)
     async with streaming(request, response):
-        for start in range(0, len(body), bounds.CHUNK_BYTES):
-            await send(response, body[start : start + bounds.CHUNK_BYTES])
+        for start in range(0, len(body), bounds.PART_BYTES):
+            await send(response, memoryview(body)[start : start + bounds.PART_BYTES])
     return response
 
 
@@ -278,7 +278,7 @@ def _cut_off(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def send(response: web.StreamResponse, chunk: bytes) -> None:
+async def send(response: web.StreamResponse, chunk: bytes | memoryview) -> None:
     """Write to a client that has to read. Raises: ConnectionError, TimeoutError."""
     async with asyncio.timeout(bounds.WRITE_SECONDS):
         await response.write(chunk)

@@ -31,6 +31,7 @@ HANDSHAKE_SECONDS = 10.0
 # An answer, to a client that has to read it. A chunk is what lies in memory for one that does not.
 WRITE_SECONDS = 30.0
 CHUNK_BYTES = 64 * 1024
+PART_BYTES = 256 * 1024  # of an answer that is in memory as a whole: 9 kB/s are fast enough
 WHOLE_BYTES = 32 * 1024  # goes out at once and waits for no reader: a transport takes 64 KiB
 
 # Who stays for long: a worker has one manager, and some people who look.

@@ -71,12 +71,13 @@ class Db:
         `shown` makes of a report what is shown of it. Who asks for all, again and again, gets what
         was made for the last who did, until anything is written. Raises: TaskGone.
         """
+        version = self._store.version
+        kept = version, asked, shown
+        if self._listed and self._listed[0] == kept:
+            return self._listed[1]
         with self._store.snapshot():
-            kept = self._store.version(), asked, shown
-            if self._listed and self._listed[0] == kept:
-                return self._listed[1]
             listed = self._list(asked, shown)
-        if asked == EVERYTHING:
+        if asked == EVERYTHING and version is not None:
             self._listed = kept, listed
         return listed
 

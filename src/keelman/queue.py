@@ -145,13 +145,15 @@ def _answered(connection: sqlite3.Connection, event: TaskEvent, told: str) -> by
 
 
 def _known(connection: sqlite3.Connection, task_id: str) -> Known:
-    wish = connection.execute("SELECT wish FROM queue WHERE task_id = ?", (task_id,)).fetchone()
-    task = connection.execute("SELECT task FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
-    buried = connection.execute("SELECT 1 FROM tombstones WHERE task_id = ?", (task_id,)).fetchone()
+    query = (
+        "SELECT (SELECT wish FROM queue WHERE task_id = ?1), (SELECT task FROM tasks WHERE"
+        " task_id = ?1), EXISTS (SELECT 1 FROM tombstones WHERE task_id = ?1)"
+    )
+    wish, task, buried = connection.execute(query, (task_id,)).fetchone()
     return Known(
-        wish=_wish(wish[0]) if wish else None,
-        task=msgspec.json.decode(task[0], type=Task) if task else None,
-        buried=buried is not None,
+        wish=_wish(wish) if wish else None,
+        task=msgspec.json.decode(task, type=Task) if task else None,
+        buried=bool(buried),
     )
 
 

@@ -63,6 +63,7 @@ class Store:
         self.directory, self._committed = directory, committed
         self._lock = _hold(directory)
         self._jobs: queue.SimpleQueue[tuple[Job, Settle] | None] = queue.SimpleQueue()
+        self._version, self._committing = 0, False
         try:
             self._open(directory / FILE_NAME, new_id)
         except (sqlite3.Error, OSError) as error:
@@ -135,10 +136,13 @@ class Store:
         rows = self.read("SELECT value FROM meta WHERE key = ?", key)
         return str(rows[0][0]) if rows else None
 
-    def version(self) -> int:
-        """Another number than before, once anything else was committed. Raises: CannotRecord."""
-        ((version,),) = self.read("PRAGMA data_version")
-        return int(version)
+    @property
+    def version(self) -> int | None:
+        """Another number than before, once anything was committed; None while something is.
+
+        Nobody else commits: the directory is held.
+        """
+        return None if self._committing else self._version
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -163,11 +167,14 @@ class Store:
         while (first := self._jobs.get()) is not None:
             batch, began = [first, *self._waiting()], perf_counter()
             jobs = [job for job, _ in batch]
+            self._committing = True
             try:
                 self._check_still_there()
                 _commit(self._writer, jobs)
             except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
                 _lost(jobs, error)
+            self._version += 1
+            self._committing = False
             with contextlib.suppress(OSError, sqlite3.Error):  # it is behind: that is no lie
                 self._mark.reach(self._last_seq())
             self._committed(perf_counter() - began, jobs)
