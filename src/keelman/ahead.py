@@ -32,6 +32,7 @@ from keelman.seen import (
 )
 from keelman.situation import Situation
 from keelman.task import State, Transition
+from keelman.words import span
 
 SHORT = 12  # as many characters of a container's ID as the engine's own tools show
 _KILLED = 137
@@ -129,7 +130,15 @@ def _when(here: Situation, seen: Seen, words: str) -> str:
     told = f"{step_words(then.step)} {words}"
     if here.step.wake is None:
         return told
-    return f"{told}, or {_after_the_wait(here)} when its Timeout is over"
+    return f"{told}, or {_after_the_wait(here)} {_limit(here)}"
+
+
+def _limit(here: Situation) -> str:
+    """What it is that comes at the step's wake, while nothing else does."""
+    task = here.step.task
+    if here.step.wake == task.deadline:
+        return "when its Timeout is over"
+    return f"when nobody was heard for {span(task.spec.stop_after_disconnect)}"
 
 
 def _with_slot(seen: Seen) -> Seen:
@@ -161,7 +170,7 @@ def _after_its_end(here: Situation) -> str:
     until = f"until it ends by itself ({then}) or a stop is asked for"
     if here.step.wake is None:
         return f"nothing {until}"
-    return f"{_after_the_wait(here)} when its Timeout is over; nothing before, {until}"
+    return f"{_after_the_wait(here)} {_limit(here)}; nothing before, {until}"
 
 
 def _state_after(here: Situation, code: int) -> State | None:

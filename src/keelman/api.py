@@ -72,10 +72,11 @@ class Api(Generic[W]):
 
     `bind` and `start` are two steps: a taken port is found before anything is set in motion.
     `around` is put round every answer, errors included, the first outermost; `door` is asked before
-    anything else is looked at, and whom it refuses learns nothing but that.
+    anything else is looked at, and whom it refuses learns nothing but that. `heard` is told of each
+    request that it lets in, but for probes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that an address is served with
         self,
         address: str,
         port: int,
@@ -84,10 +85,12 @@ class Api(Generic[W]):
         *,
         around: Sequence[Middleware] = (),
         door: Door | None = None,
+        heard: Callable[[], object] = bool,
     ) -> None:
         self.address = address
         self.port = port
         self._door = door or NoDoor()
+        self._heard = heard
         self._open: set[web.AbstractRoute] = set()
         middlewares = [*around, _answer_errors, self._let_in]
         self._app = web.Application(middlewares=middlewares, client_max_size=bounds.BODY_MOST_BYTES)
@@ -99,7 +102,10 @@ class Api(Generic[W]):
         self._connections: Connections | None = None
 
     def _add(self, route: Route[Handler[W]], worker: W) -> None:
+        heard = bool if route.probe else self._heard
+
         async def handle(request: web.Request) -> web.StreamResponse:
+            heard()
             if route.parameters is not None:
                 check_query(request, route.asked)
             return await route.handler(request, worker)

@@ -35,7 +35,7 @@ from keelman.answers import (
     translated,
     url,
 )
-from keelman.description import WorkerReport
+from keelman.description import MOMENT, WorkerReport
 from keelman.errors import CannotStart
 from keelman.explanation import Explanation
 from keelman.frames import Frames
@@ -183,9 +183,14 @@ class Client:
         async with self._call("GET", "stats") as response:
             return decoded(await response.read(), Stats)
 
-    async def worker(self) -> WorkerReport:
-        """The worker itself: what tasks may ask of it, and what it has."""
-        async with self._call("GET", "worker") as response:
+    async def worker(self, *, moment: str | None = None) -> WorkerReport:
+        """The worker itself: what tasks may ask of it, and what it has.
+
+        With `moment` a manager asks, whose word its tasks wait for: `moment` of the answer that it
+        had before, or "".
+        """
+        headers = {} if moment is None else {MOMENT: moment}
+        async with self._call("GET", "worker", headers=headers) as response:
             return decoded(await response.read(), WorkerReport)
 
     async def ready(self) -> bool:

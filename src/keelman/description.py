@@ -8,6 +8,8 @@ from keelman.allowed import Allowed
 from keelman.machine import Resources
 from keelman.values import Value
 
+MOMENT = "Keelman-Moment"  # the header by which a manager tells what it has had
+
 
 class EngineReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The engine: its own ID (null: never met), its version ("": no answer), what is wrong."""
@@ -18,7 +20,11 @@ class EngineReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False
 
 
 class WorkerReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A worker, as the one that it works for sees it. Read leniently: a newer one may say more."""
+    """A worker, as the one that it works for sees it. Read leniently: a newer one may say more.
+
+    `moment` is for a manager to name in its next request; `silence` is for how many seconds nobody
+    was heard (None: nobody ever was, since the machine began).
+    """
 
     name: str
     version: str
@@ -33,3 +39,5 @@ class WorkerReport(Value, frozen=True, kw_only=True, forbid_unknown_fields=False
     capacity: Resources
     allocated: Resources
     left: Resources
+    moment: str = ""
+    silence: float | None = None

@@ -13,6 +13,7 @@ class Why(StrEnum):
     STOPPED = "stopped"
     DEADLINE = "deadline"
     UNHEALTHY = "unhealthy"
+    DISCONNECTED = "disconnected"
     STRAY = "stray"  # its Task has ended already
     ADOPTED = "adopted"  # it had ended before it was adopted: never restarted
 

@@ -47,6 +47,7 @@ FRESH: dict[str, Any] = {
 _BY_US = {
     Why.STOPPED: (State.COMPLETED, Reason.STOPPED),
     Why.DEADLINE: (State.FAILED, Reason.DEADLINE),
+    Why.DISCONNECTED: (State.FAILED, Reason.DISCONNECTED),
 }
 
 
@@ -179,7 +180,11 @@ def finished(
     task: Task, state: State, reason: Reason, now: float, *, ran: Exited | None = None
 ) -> Step:
     """The end, with what the exited container tells where there is one."""
-    words = {Reason.STOPPED: "stopped as asked", Reason.DEADLINE: _deadline_words(task)}
+    words = {
+        Reason.STOPPED: "stopped as asked",
+        Reason.DEADLINE: _deadline_words(task),
+        Reason.DISCONNECTED: f"nobody was heard for {task.spec.stop_after_disconnect} s",
+    }
     killed = "; it was killed when its grace was over" if was_killed(task, ran) else ""
     after = task.to(
         state,

@@ -15,7 +15,7 @@ import msgspec
 from keelman.errors import KeelmanError
 from keelman.routes import JSON, STRANGERS, Answer, Parameter, Route
 from keelman.task import State
-from keelman.wire import OF_A_MANAGER, ErrorReport, TaskEventIn, TaskIn, TaskReport
+from keelman.wire import UNSAID, ErrorReport, TaskEventIn, TaskIn, TaskReport
 
 VERSION = "1"
 ABOUT = (
@@ -137,7 +137,7 @@ def _as_spoken(components: Json) -> Json:
     for kind in NULL_IS_NOTHING:
         _allow_null(components[kind.__name__])
     report = components[TaskReport.__name__]
-    report["required"] = [name for name in report["properties"] if name not in OF_A_MANAGER]
+    report["required"] = [name for name in report["properties"] if name not in UNSAID]
     names = ", ".join(f"{state.value} {state.name}" for state in State)
     components[State.__name__]["description"] = f"Where a Task is: {names}."
     for schema in components.values():

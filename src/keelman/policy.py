@@ -9,7 +9,16 @@ from __future__ import annotations
 import hashlib
 
 from keelman.errors import EngineError, EngineRefused, NameTaken, NotAllowedHere
-from keelman.seen import Action, Create
+from keelman.seen import (
+    Action,
+    Create,
+    Image,
+    Missing,
+    Present,
+    Pulled,
+    Pulling,
+    Unavailable,
+)
 from keelman.task import Spec, Task
 
 BACKOFF_FIRST_SECONDS = 1.0
@@ -65,3 +74,19 @@ def _fraction(task: Task, salt: int) -> float:
 
 
 LONGEST_WAIT_SECONDS = BACKOFF_MOST_SECONDS * 1.25
+
+
+def image_for_attempt(task: Task, image: Image) -> Image:
+    """What an image is to one who wants it anew: as if it were not here until it was pulled.
+
+    A pull that began before the attempt was due may have found what was newest before.
+    """
+    if not isinstance(image, Present) or not pulls_anew(task):
+        return image
+    match image.pull:
+        case Pulled(at=began):
+            return image if began >= task.due else Missing()
+        case None:
+            return Missing()
+        case Pulling() | Unavailable():
+            return image.pull

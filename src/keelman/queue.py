@@ -22,6 +22,8 @@ from keelman.store import ADOPTED, Store, get_fact, set_fact
 from keelman.task import Task, TaskEvent, Wish
 from keelman.wire import encode_task
 
+_LATER = ("Constraints", "StopAfterDisconnect")
+
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an event: the answer's body, and the wish where it made one."""
@@ -113,10 +115,11 @@ def _put(
 
 
 def _told(event: TaskEvent) -> str:
-    """What tells bodies apart, the same as before there were Constraints where there are none."""
+    """What tells bodies apart; of fields that came later nothing where they are not given."""
     fields = msgspec.to_builtins(event, order="deterministic")
-    if fields["Spec"] is not None and not fields["Spec"]["Constraints"]:
-        del fields["Spec"]["Constraints"]
+    for name in _LATER if fields["Spec"] is not None else ():
+        if not fields["Spec"][name]:
+            del fields["Spec"][name]
     return sha256(msgspec.json.encode(fields)).hexdigest()
 
 

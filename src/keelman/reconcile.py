@@ -11,7 +11,7 @@ from typing import assert_never
 
 import msgspec
 
-from keelman import ladder, moves, policy, recall
+from keelman import ladder, moves, policy, recall, silence
 from keelman.ending import Why
 from keelman.errors import EngineAway, EngineBusy, EngineError, ImageNotFound
 from keelman.health import Health
@@ -22,11 +22,9 @@ from keelman.seen import (
     Create,
     Created,
     Exited,
-    Image,
     Missing,
     Present,
     Pull,
-    Pulled,
     Pulling,
     Remove,
     Rename,
@@ -59,7 +57,7 @@ def step(wish: Wish | None, task: Task, seen: Seen, now: float) -> Step:
         task = task.but(wish=wish.seq, generation=max(wish.generation, task.generation))
         if wish.stops:
             return _stop(task, seen, now)
-    return _run(task, seen, now)
+    return silence.in_time(_run(task, seen, now), seen, now)
 
 
 def _look_again(task: Task, now: float) -> Step:
@@ -123,6 +121,12 @@ def _runs(task: Task, body: Running | Exited, now: float) -> Step:
 def _run(task: Task, seen: Seen, now: float) -> Step:
     if task.state is State.PENDING:
         return _take_up(task, seen, now)
+    if silence.is_over(task, seen):
+        return _cut_off(task, seen, now)
+    return _go_on(task, seen, now)
+
+
+def _go_on(task: Task, seen: Seen, now: float) -> Step:
     body = seen.body
     match body:
         case Absent():
@@ -139,6 +143,23 @@ def _run(task: Task, seen: Seen, now: float) -> Step:
             return _look_again(task, now)
         case _:
             assert_never(body)
+
+
+def _cut_off(task: Task, seen: Seen, now: float) -> Step:
+    """Nobody is heard: what runs is stopped, nothing is started, and an end is one."""
+    match seen.body:
+        case Running() as body if body.attempt == task.attempt:
+            if not _ran(task):
+                return _runs(task, body, now)
+            return ladder.descend(_as_it_runs(task, body), body, Why.DISCONNECTED, now)
+        case Created() | Running() as body:
+            return _remove(task, body)
+        case Exited() as body if body.attempt == task.attempt:
+            if not _ran(task):
+                return _runs(task, body, now)
+            return silence.ended(_run_exited(task, body, now), task, now, ran=body)
+        case _:
+            return silence.ended(moves.by_us(task, None, now), task, now)
 
 
 def _take_up(task: Task, seen: Seen, now: float) -> Step:
@@ -169,7 +190,7 @@ def _run_absent(task: Task, body: Absent, seen: Seen, now: float) -> Step:
         return moves.by_us(task, None, now) or moves.vanished(task, now)
     if (waiting := _wait(task, now)) is not None:
         return waiting
-    image = _for_attempt(task, body.image)
+    image = policy.image_for_attempt(task, body.image)
     match image:
         case Present():
             pulled = task.attempt if policy.pulls_anew(task) else task.pulled
@@ -183,22 +204,6 @@ def _run_absent(task: Task, body: Absent, seen: Seen, now: float) -> Step:
             return _unavailable(task, image, now)
         case _:
             assert_never(image)
-
-
-def _for_attempt(task: Task, image: Image) -> Image:
-    """What an image is to one who wants it anew: as if it were not here until it was pulled.
-
-    A pull that began before the attempt was due may have found what was newest before.
-    """
-    if not isinstance(image, Present) or not policy.pulls_anew(task):
-        return image
-    match image.pull:
-        case Pulled(at=began):
-            return image if began >= task.due else Missing()
-        case None:
-            return Missing()
-        case Pulling() | Unavailable():
-            return image.pull
 
 
 def _pull(task: Task, now: float) -> Step:
@@ -233,9 +238,7 @@ def _run_created(task: Task, body: Created, seen: Seen, now: float) -> Step:
 
 
 def _run_running(task: Task, body: Running, now: float) -> Step:
-    task = task.but(
-        container_id=body.container_id, host_ports=body.host_ports, start_time=body.since
-    )
+    task = _as_it_runs(task, body)
     if task.ending is not None or is_over(task, now):
         return ladder.descend(task, body, Why.DEADLINE, now)
     if body.health not in (Health.NONE, task.health):
@@ -243,6 +246,12 @@ def _run_running(task: Task, body: Running, now: float) -> Step:
     if task.health is Health.UNHEALTHY:
         return ladder.descend(task, body, Why.UNHEALTHY, now)
     return Step(task=task, wake=task.deadline)
+
+
+def _as_it_runs(task: Task, body: Running) -> Task:
+    return task.but(
+        container_id=body.container_id, host_ports=body.host_ports, start_time=body.since
+    )
 
 
 def _run_exited(task: Task, body: Exited, now: float) -> Step:

@@ -50,6 +50,7 @@ class Route(Struct, Generic[H], frozen=True):
     `parameters` None: the query is not looked at. `sent` is the body's type. `refusals` are the
     errors that its handler may answer; an unknown parameter is refused without being named there.
     Where it is not `open`, who is not let in is answered one of `STRANGERS` before anything else.
+    A `probe` only looks how the process is: whoever asks is not there for its tasks.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Route(Struct, Generic[H], frozen=True):
     refusals: tuple[type[KeelmanError], ...] = ()
     sent: Any = None
     open: bool = False
+    probe: bool = False
 
     @property
     def summary(self) -> str:

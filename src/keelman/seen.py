@@ -11,6 +11,8 @@ from msgspec import Struct
 from keelman.health import Health
 from keelman.task import HostPort, Reason
 
+NEVER_SECONDS = 1e10  # a silence without a beginning
+
 
 class Sight(Struct, frozen=True, tag=True):
     """The base of what is seen and of what is done: frozen and tagged by its name."""
@@ -111,13 +113,15 @@ class Seen(Struct, frozen=True, kw_only=True):
     """One task's world: its newest container, its other ones, and what the worker has to give.
 
     `others` are ids of older containers of the same task, which are removed first; `slot` is
-    whether a start slot is free; `expired` whether retention wants the ended task gone.
+    whether a start slot is free; `expired` whether retention wants the ended task gone; `silence`
+    for how many seconds nobody was heard, where the task minds that.
     """
 
     body: Body
     others: tuple[str, ...] = ()
     slot: bool = True
     expired: bool = False
+    silence: float = 0.0
 
 
 class Pull(Sight, frozen=True, kw_only=True):

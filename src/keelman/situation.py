@@ -69,7 +69,10 @@ class Situation(Struct, frozen=True, kw_only=True):
         return blocker(self.task, self.seen, self.step, self.at)
 
     def after(self, seen: Seen, at: float) -> Situation:
-        """Once this step is on record, and this is what is seen then."""
+        """Once this step is on record, this is what is seen then, and nobody was heard."""
         task = self.step.task
+        if task.spec.stop_after_disconnect:
+            silence = self.seen.silence + max(at - self.at, 0.0)
+            seen = msgspec.structs.replace(seen, silence=silence)
         step = reconcile.step(self.wish, task, seen, at)
         return msgspec.structs.replace(self, task=task, seen=seen, step=step, at=at)

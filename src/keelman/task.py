@@ -78,6 +78,7 @@ class Reason(StrEnum):
     NO_NODE = "no_node"
     NODE_LOST = "node_lost"
     DRAINED = "drained"
+    DISCONNECTED = "disconnected"
 
 
 class Empty(Value, frozen=True, kw_only=True):
@@ -102,7 +103,8 @@ class HostPort(Value, frozen=True, kw_only=True):
 class Spec(Value, frozen=True, kw_only=True):
     """What was asked for. `spec.objections` says what would be wrong with one.
 
-    `constraints` say on which nodes a manager may place it; a worker takes none.
+    `constraints` say on which nodes a manager may place it; a worker takes none. After
+    `stop_after_disconnect` seconds in which nobody was heard its worker stops it by itself.
     `cpu` in cores, `memory` and `disk` in bytes, timeouts in seconds; 0 is "no limit", and an empty
     `stop_signal` or a `stop_timeout` of None the usual one (SIGTERM, 10 s).
     """
@@ -133,6 +135,7 @@ class Spec(Value, frozen=True, kw_only=True):
     timeout: Seconds = 0
     pull_policy: str = ""
     constraints: tuple[str, ...] = ()
+    stop_after_disconnect: Seconds = 0
 
     @property
     def probe(self) -> HealthCheck | None:

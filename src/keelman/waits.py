@@ -76,6 +76,8 @@ def _why_words(task: Task, ending: Ending) -> str:
             return "a stop was asked for"
         case Why.DEADLINE:
             return f"it ran into its Timeout of {span(task.spec.timeout)}"
+        case Why.DISCONNECTED:
+            return f"nobody was heard for {span(task.spec.stop_after_disconnect)}"
         case Why.UNHEALTHY:
             return f"it is unhealthy ({headline(task.message) or 'its probes failed'})"
         case Why.STRAY:

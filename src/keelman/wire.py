@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from keelman import spec as specs
-from keelman.errors import BadField, Malformed, NotSupported
+from keelman.errors import BadField, Malformed
 from keelman.progress import Progress
 from keelman.task import HostPort, Spec, State, Task, TaskEvent, Transition
 from keelman.values import Amount, Value
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
-OF_A_MANAGER = ("Constraints", "Node")
+UNSAID = ("Constraints", "Node", "StopAfterDisconnect")  # not told of a task without
 _ZERO_YEAR = 1  # Go's zero time, 0001-01-01T00:00:00Z
 
 
@@ -30,7 +30,6 @@ class TaskIn(Spec, frozen=True, kw_only=True):
 
     id: UUID = msgspec.field(name="ID")
     generation: Amount = 0
-    stop_after_disconnect: Amount = 0
     state: State = State.PENDING
     container_id: Any = None
     host_ports: Any = None
@@ -130,7 +129,7 @@ class DryRunReport(Value, frozen=True, kw_only=True):
 def decode_event(body: bytes) -> TaskEvent:
     """A TaskEvent from a request's body, checked but for what only this machine can tell.
 
-    Raises: Malformed when it is no JSON object in UTF-8, BadField or NotSupported naming the field.
+    Raises: Malformed when it is no JSON object in UTF-8, BadField naming the field.
     """
     event = read_event(body)
     if event.spec is not None:
@@ -139,7 +138,7 @@ def decode_event(body: bytes) -> TaskEvent:
 
 
 def read_event(body: bytes) -> TaskEvent:
-    """A TaskEvent whose spec was not looked at yet. Raises: Malformed, BadField, NotSupported."""
+    """A TaskEvent whose spec was not looked at yet. Raises: Malformed, BadField."""
     event = _convert(_without_nulls(_parse(body)))
     _check_event(event)
     task = event.task
@@ -210,8 +209,6 @@ def _check_event(event: TaskEventIn) -> None:
         raise BadField("Task.ID: the nil UUID names no task")
     if event.state is State.FAILED:
         raise BadField("State: 4 (FAILED) cannot be asked for; 0, 1, 2 run a task, 3 stops it")
-    if event.task.stop_after_disconnect:
-        raise NotSupported("Task.StopAfterDisconnect: is not supported yet; leave it out")
     if event.state is not State.COMPLETED and event.task.state is State.COMPLETED:
         raise BadField("Task.State: 3 (COMPLETED) contradicts an event that asks to run it")
 
@@ -253,9 +250,9 @@ def report(task: Task, pull: Progress | None = None) -> TaskReport:
 
 
 def encode_task(task: Task, pull: Progress | None = None) -> bytes:
-    """A Task's JSON, its ID first. Only a manager's tells of nodes."""
+    """A Task's JSON, its ID first. What few tasks have is only told of those."""
     fields = msgspec.to_builtins(report(task, pull))
-    for name in OF_A_MANAGER:
+    for name in UNSAID:
         if not fields[name]:
             del fields[name]
     return msgspec.json.encode({"ID": fields.pop("ID"), **fields})

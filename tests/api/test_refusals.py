@@ -147,10 +147,10 @@ async def test_a_bad_parameter_is_named(served: Served) -> None:
             json.dumps(an_event(Cpu=-1)).encode(), "bad_field", "Task.Cpu", id="a negative Cpu"
         ),
         pytest.param(
-            json.dumps(an_event(StopAfterDisconnect=5)).encode(),
-            "not_supported",
+            json.dumps(an_event(StopAfterDisconnect=-1)).encode(),
+            "bad_field",
             "Task.StopAfterDisconnect",
-            id="what comes later",
+            id="a negative silence",
         ),
     ],
 )

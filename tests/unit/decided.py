@@ -19,6 +19,7 @@ from keelman.health import Health
 from keelman.seen import (
     Absent,
     Action,
+    Body,
     Create,
     Created,
     Exited,
@@ -62,6 +63,8 @@ def ending(why: Why, signalled: int = 0, *, ago: float = 0) -> Ending:
     return Ending(why=why, since=NOW - ago, signalled=signalled)
 
 
+ALONE = {"stop_after_disconnect": 30, "restart_policy": "always"}
+SILENCE = 60.0  # of every sight; who does not ask for it does not mind
 TASKS = {
     "PENDING": a_task(),
     "PENDING, adopted": second(PENDING),
@@ -89,13 +92,22 @@ TASKS = {
     "RUNNING, signalled for its Timeout": second(
         RUNNING, asked={"timeout": 30}, ending=ending(Why.DEADLINE, 1)
     ),
+    "SCHEDULED, nobody heard": second(SCHEDULED, started=1, asked=ALONE),
+    "RUNNING, nobody heard": second(RUNNING, asked=ALONE),
+    "RUNNING, signalled since nobody was heard": second(
+        RUNNING, asked=ALONE, ending=ending(Why.DISCONNECTED, 1)
+    ),
     "COMPLETED": second(COMPLETED),
     "FAILED": second(FAILED),
 }
 
 
+def seen(body: Body, **world: Any) -> Seen:
+    return Seen(body=body, silence=SILENCE, **world)
+
+
 def absent(image: Image, **world: Any) -> Seen:
-    return Seen(body=Absent(image=image), **world)
+    return seen(Absent(image=image), **world)
 
 
 def denied(*, final: bool) -> Unavailable:
@@ -104,7 +116,7 @@ def denied(*, final: bool) -> Unavailable:
 
 def created(attempt: int, *, refused: bool = False, **world: Any) -> Seen:
     no = PORT_TAKEN if refused else None
-    return Seen(body=Created(container_id=CONTAINER, attempt=attempt, refused=no), **world)
+    return seen(Created(container_id=CONTAINER, attempt=attempt, refused=no), **world)
 
 
 def running(attempt: int, health: Health = Health.NONE, spec_hash: str = "", **world: Any) -> Seen:
@@ -115,14 +127,14 @@ def running(attempt: int, health: Health = Health.NONE, spec_hash: str = "", **w
         health=health,
         spec_hash=spec_hash,
     )
-    return Seen(body=body, **world)
+    return seen(body, **world)
 
 
 def exited(attempt: int, code: int, *, oom: bool = False, **world: Any) -> Seen:
     body = Exited(
         container_id=CONTAINER, attempt=attempt, code=code, oom=oom, since=NOW - 60, until=NOW - 1
     )
-    return Seen(body=body, **world)
+    return seen(body, **world)
 
 
 def sights(attempt: int) -> dict[str, Seen]:

@@ -58,12 +58,28 @@ class FakeNode:
         self.gives = room.UNBOUNDED  # what its worker does give, which may be less by now
         self.cut = False  # nothing gets through
         self.deaf = False  # it hears, and its answers are lost
+        self.late = False  # what is asked comes only when it is `delivered`, and is not answered
+        self.held: list[Callable[[Worker], Coroutine[Any, Any, object]]] = []
         self.asked: list[str] = []
         self.worker: Worker | None = None
 
     @property
     def running(self) -> int:
         return len(self.machine.engine.live)
+
+    def live(self, task_id: str = TASK_ID) -> int:
+        """How many containers of a task run there."""
+        return sum(task_id in one.name for one in self.machine.engine.live)
+
+    async def deliver(self) -> int:
+        """What was held up on its way comes now; how many requests that are."""
+        held, self.held = self.held, []
+        for call in held:
+            assert self.worker is not None
+            self.worker.heard()
+            with contextlib.suppress(KeelmanError):
+                await call(self.worker)
+        return len(held)
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[Worker]:
@@ -91,7 +107,11 @@ class FakeClient:
         await asyncio.sleep(0)
         if self._node.cut or self._node.worker is None:
             raise Unreachable("cut")
+        if self._node.late:
+            self._node.held.append(call)
+            raise Unreachable("no answer")
         self._node.asked.append(words)
+        self._node.worker.heard()
         try:
             answer = await call(self._node.worker)
         except KeelmanError as error:
@@ -128,10 +148,15 @@ class FakeClient:
 
         return await self._ask("list", get)
 
-    async def worker(self) -> WorkerReport:
+    async def worker(self, *, moment: str | None = None) -> WorkerReport:
         async def get(worker: Worker) -> WorkerReport:
             allocated = total(worker.db.asked())
-            return a_report(self._node.name, self._node.has, worker.engine_trouble, allocated)
+            if moment is not None:
+                worker.heard.had(moment)
+            report = a_report(self._node.name, self._node.has, worker.engine_trouble, allocated)
+            return msgspec.structs.replace(
+                report, moment=worker.heard.moment, silence=worker.heard.silence
+            )
 
         return await self._ask("beat", get)
 

@@ -15,6 +15,8 @@ from keelman.runtime.fake_container import FakeContainer
 from keelman.seen import Action, Seen
 from keelman.store import FILE_NAME, Store
 from keelman.task import State, Task
+from keelman.worker.heard import FILE_NAME as HEARD_FILE
+from keelman.worker.heard import Boot, Heard
 from keelman.worker.limits import Limits
 from keelman.worker.recorder import Recorder
 from keelman.worker.watch import Watch
@@ -148,6 +150,9 @@ class Machine:
         self.directory = directory
         self.engine = CountingEngine(clock)
         self.recorder: Recorder | None = None
+        self.boot = "boot 1"
+        self.asleep = 0.0
+        self.wall = 0.0  # by how much somebody set the clock on the wall
         self._open: Store | None = None
 
     def worker(self, fuse: Fuse | None = None, **limits: Any) -> Worker:
@@ -156,14 +161,19 @@ class Machine:
         fuse = fuse or Fuse()
         store = self._open = FusedStore(self.directory, new_id)
         store.fuse = fuse
-        runtime = FusedRuntime(self.engine, fuse)
+        runtime, wall = FusedRuntime(self.engine, fuse), self.wall
         return Worker(
             store=store,
             runtime=runtime,
-            clock=clock,
+            clock=lambda: clock() + wall,
             limits=Limits(**limits),
             recorder=self.recorder,
+            heard=Heard(Boot(id=self.boot, seconds=self.uptime), self.directory / HEARD_FILE),
         )
+
+    def uptime(self) -> float:
+        """Seconds since it began, those asleep included; the wall's clock has no part in it."""
+        return 1000.0 + the_loop().time() + self.asleep
 
     async def met(self, fuse: Fuse | None = None, **limits: Any) -> Worker:
         """A worker that has met its engine; none of its loops runs."""

@@ -93,6 +93,7 @@ def test_whom_the_kernel_kills_first_is_in_the_line(memory: int, score: str) -> 
         ({"timeout": 60, "disk": 5}, ["Timeout", "Disk"]),
         ({"health_check": "/health"}, ["HealthCheck"]),
         ({"constraints": ("node.name==a",)}, ["Constraints"]),
+        ({"stop_after_disconnect": 60}, ["StopAfterDisconnect"]),
         ({"labels": {"a=b": "c", "d": "e"}}, ["Labels"]),
     ],
 )
@@ -115,6 +116,7 @@ def test_every_field_of_a_spec_is_carried_or_told() -> None:
         "timeout",
         "pull_policy",
         "constraints",
+        "stop_after_disconnect",
     }
     assert set(TaskReport.__struct_fields__) == own | known
 

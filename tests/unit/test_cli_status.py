@@ -286,6 +286,8 @@ WORKER = {
     "Capacity": {"Cpu": 2.0, "Memory": 2**30, "Disk": 2**40},
     "Allocated": {"Cpu": 0.5, "Memory": 2**29, "Disk": 0},
     "Left": {"Cpu": 1.5, "Memory": 2**29, "Disk": 2**40},
+    "Moment": "b:60.000000",
+    "Silence": 2.5,
 }
 
 

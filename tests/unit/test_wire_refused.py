@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from keelman import wire
-from keelman.errors import BadField, Malformed, NotSupported
+from keelman.errors import BadField, Malformed
 from tests.unit.given import TASK_ID
 from tests.unit.given_wire import EVENT_ID, a_body
 
@@ -167,18 +167,6 @@ def test_a_bad_field_is_named_with_what_is_wrong(body: bytes, words: str) -> Non
         wire.decode_event(body)
     assert caught.value.message.startswith(words)
     assert (caught.value.status, caught.value.code) == (400, "bad_field")
-
-
-NOT_YET = {
-    "StopAfterDisconnect": 60,
-}
-
-
-@pytest.mark.parametrize("field", NOT_YET)
-def test_what_comes_later_is_refused_and_never_ignored(field: str) -> None:
-    with pytest.raises(NotSupported, match=rf"Task\.{field}: .*not supported yet") as caught:
-        wire.decode_event(a_body(task={field: NOT_YET[field]}))
-    assert caught.value.code == "not_supported"
 
 
 @pytest.mark.parametrize(

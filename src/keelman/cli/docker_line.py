@@ -144,6 +144,8 @@ def _ours(task: TaskReport) -> Iterator[str]:
     """What only Keelman does."""
     if task.timeout:
         yield f"Timeout {task.timeout}: Docker ends nothing by itself"
+    if task.stop_after_disconnect:
+        yield f"StopAfterDisconnect {task.stop_after_disconnect}: Docker knows nobody to be heard"
     if task.constraints:
         yield f"Constraints {', '.join(task.constraints)}: only a manager places tasks"
     if task.disk:

@@ -69,6 +69,12 @@ class Wanted:
     timeout: Annotated[
         str | None, _option("--timeout", words="How long it may run, as in 90s or 1h.")
     ] = None
+    stop_after_disconnect: Annotated[
+        str | None,
+        _option(
+            "--stop-after-disconnect", words="How long it may run with nobody heard, as in 60s."
+        ),
+    ] = None
     pull: Annotated[
         str | None, _option("--pull", words="When the image is pulled: missing, never or always.")
     ] = None
@@ -126,12 +132,15 @@ def _ports(publish: Sequence[str]) -> dict[str, object]:
 
 
 def _ends(wanted: Wanted) -> dict[str, object]:
-    grace, longest = wanted.stop_timeout, wanted.timeout
+    grace, longest, silent = wanted.stop_timeout, wanted.timeout, wanted.stop_after_disconnect
     return {
         "RestartPolicy": wanted.restart,
         "StopSignal": wanted.stop_signal,
         "StopTimeout": values.seconds(grace, "--stop-timeout") if grace else None,
         "Timeout": values.seconds(longest, "--timeout") if longest else None,
+        "StopAfterDisconnect": values.seconds(silent, "--stop-after-disconnect")
+        if silent
+        else None,
         "PullPolicy": wanted.pull,
     }
 

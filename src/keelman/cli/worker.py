@@ -17,6 +17,7 @@ from cyclopts.validators import Number
 from keelman import image_names
 from keelman.allowed import ALL, CAPABILITIES, Allowed, capability
 from keelman.cli import values
+from keelman.cli.boot import this_boot
 from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
@@ -211,7 +212,8 @@ def worker(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
         told.credentials.check()
     except CannotStart as error:
         raise Usage(error.message) from error
-    uvloop.run(serve(told, clock=steady_clock(), new_id=lambda: str(uuid4())))
+    clock, boot = steady_clock(), this_boot()
+    uvloop.run(serve(told, clock=clock, new_id=lambda: str(uuid4()), boot=boot))
 
 
 def options(given: Given) -> WorkerOptions:

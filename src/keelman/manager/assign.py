@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from keelman import moves
-from keelman.manager import mirror
+from keelman.manager import alone, mirror
 from keelman.manager.calls import Call, Clear, Look, Send, Stop
 from keelman.manager.news import News
 from keelman.manager.nodes import Status, Use
@@ -25,10 +25,11 @@ WORDS_MOST = 2000
 
 
 class NodeView(Struct, frozen=True, kw_only=True):
-    """A node as a step may know it."""
+    """A node as a step may know it; `heard` is when, in seconds since the epoch."""
 
     status: Status
     use: Use = Use.OPEN
+    heard: float = 0.0
 
 
 class Sight(Struct, frozen=True, kw_only=True):
@@ -114,7 +115,7 @@ def _stop(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float
     if not _heard(placement.node, sight):
         return Step(task=task, placement=placement)
     if not placement.accepted:
-        return _called(task, placement, Send(copy=placement.here), now)
+        return _send(task, placement, sight, now)
     if placement.stopped < wish.seq:
         return _called(task, placement, Stop(copy=placement.here), now)
     return _rest(task, placement, sight, now)
@@ -127,7 +128,7 @@ def _run(task: Task, placement: Placement, sight: Sight, now: float) -> Step:
     if not placement.node:
         return _find_place(task, placement, sight, now)
     if not _heard(placement.node, sight):
-        return _move(task, placement, sight, Reason.NODE_LOST, now)
+        return _lost(task, placement, sight, now)
     if sight.nodes[placement.node].use is Use.DRAINING and not _being_replaced(placement, sight):
         return _move(task, placement, sight, Reason.DRAINED, now)
     return _attend(task, placement, sight, now)
@@ -136,10 +137,33 @@ def _run(task: Task, placement: Placement, sight: Sight, now: float) -> Step:
 def _attend(task: Task, placement: Placement, sight: Sight, now: float) -> Step:
     """Where it is, is where it is to be."""
     if not placement.accepted:
-        return _called(task, placement, Send(copy=placement.here), now)
+        return _send(task, placement, sight, now)
     if not placement.known:
         return _called(task, placement, Look(copy=placement.here), now)
     return _rest(task, placement, sight, now)
+
+
+def _send(task: Task, placement: Placement, sight: Sight, now: float) -> Step:
+    """Where it is alone, not before each older copy is gone, or must be."""
+    for copy in placement.stale if alone.is_alone(task) else ():
+        view = sight.nodes.get(copy.node)
+        if view is None:
+            continue
+        if view.status is not Status.LOST:
+            return _called(task, placement, Clear(copy=copy), now)
+        if (over := alone.over_at(task, view.heard)) > now:
+            return Step(task=task, placement=placement, wake=over)
+    return _called(task, placement, Send(copy=placement.here), now)
+
+
+def _lost(task: Task, placement: Placement, sight: Sight, now: float) -> Step:
+    """Its node is silent for too long. Where it is alone, it may still run there for a while."""
+    over = alone.over_at(task, sight.nodes[placement.node].heard)
+    if over <= now or not alone.is_alone(task):
+        return _move(task, placement, sight, Reason.NODE_LOST, now)
+    words = f"node {placement.node} is lost; it waits until its copy there must have been stopped"
+    task = task.but(reason=Reason.NODE_LOST, message=words)
+    return Step(task=task, placement=placement.but(known=False), wake=over)
 
 
 def _find_place(task: Task, placement: Placement, sight: Sight, now: float) -> Step:

@@ -6,6 +6,8 @@ What is heard is kept before anything follows from it. After a gap the whole lis
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -15,6 +17,7 @@ import structlog
 from keelman.answers import BadAddress, ClientError
 from keelman.description import WorkerReport
 from keelman.errors import CannotRecord, KeelmanError
+from keelman.manager import alone
 from keelman.manager.news import Listed, Missing, Moved, News
 from keelman.manager.node_client import Connect, NodeClient
 from keelman.manager.nodes import Node, Status
@@ -26,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+LATE = 1.5  # heartbeats: a node that heard none for longer has missed one
 
 
 class Follow:
@@ -49,6 +53,7 @@ class Follow:
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._status: dict[str, Status] = {}
+        self._hurries: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def run(self) -> None:
         """Follow all nodes, those to come included, until cancelled."""
@@ -88,19 +93,34 @@ class Follow:
     # -- the heartbeat ---------------------------------------------------------------------------
 
     async def _beat(self, name: str, client: NodeClient) -> None:
-        every = min(HEARTBEAT_SECONDS, self._roster.patience.suspect_seconds / 3)
         while True:
+            self._hurries[name].clear()
+            every = alone.beat_seconds(self._usual_seconds, self._roster.bears(name))
             try:
-                await self.beat(name, client, every)
+                await self.beat(name, client, LATE * every)
             except CannotRecord as error:
                 log.warning("cannot record", error=error.message)
-            await asyncio.sleep(every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._hurries[name].wait()
+
+    @property
+    def _usual_seconds(self) -> float:
+        return min(HEARTBEAT_SECONDS, self._roster.patience.suspect_seconds / 3)
+
+    async def meet(self, name: str) -> None:
+        """Have a node hear the manager now, before it is sent what may not wait for a heartbeat."""
+        if (client := self.clients.get(name)) is not None:
+            await self.beat(name, client, 0.0)
+            self._hurries[name].set()
 
     async def beat(self, name: str, client: NodeClient, seconds: float) -> None:
-        """One heartbeat."""
+        """One heartbeat, and one more at once to a node that heard nothing for so many seconds."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._met(name, await client.worker())
+            async with asyncio.timeout(self._usual_seconds):
+                report = await self._ask(name, client)
+                if report.silence is None or report.silence > seconds:
+                    await self._ask(name, client)
         except TimeoutError:
             pass  # silence is what its status is made of
         except ClientError as error:  # it answers, if only to refuse
@@ -111,8 +131,15 @@ class Follow:
             pass
         self._note_status(name)
 
+    async def _ask(self, name: str, client: NodeClient) -> WorkerReport:
+        """What a node says of itself, on record as heard before its moment is told it again."""
+        report = await client.worker(moment=self._roster.moment(name))
+        await self._met(name, report)
+        return report
+
     async def _met(self, name: str, report: WorkerReport) -> None:
-        node = self._roster.nodes[name]
+        if (node := self._roster.nodes.get(name)) is None:  # it was removed meanwhile
+            return
         if node.worker not in ("", report.name):
             log.warning("another worker answers", node=name, worker=report.name)
             return
@@ -124,6 +151,8 @@ class Follow:
 
     def _note_status(self, name: str) -> None:
         """Who is concerned is told of what has changed."""
+        if name not in self._roster.nodes:
+            return
         status = self._roster.status(name)
         if self._status.get(name) is status:
             return

@@ -18,8 +18,9 @@ from keelman.errors import CannotRecord, UnknownTask
 from keelman.events import Events
 from keelman.lanes import Lanes
 from keelman.listing import Listing
-from keelman.manager import asking, assign, constraints
+from keelman.manager import alone, asking, assign, constraints
 from keelman.manager.assign import Sight, Step
+from keelman.manager.calls import Send
 from keelman.manager.follow import Follow
 from keelman.manager.limits import Limits
 from keelman.manager.membership import Membership
@@ -210,6 +211,8 @@ class Manager:
     async def _call(self, wish: Wish, step: Step) -> float:
         """Ask the node, record what that comes to, and answer when to look again."""
         assert step.call is not None
+        if isinstance(step.call, Send) and alone.is_alone(step.task):
+            await self.follow.meet(step.call.copy.node)
         client = self.follow.clients.get(step.call.copy.node)
         after = await asking.ask(client, wish, step, step.call, self.clock)
         await self._record((step.task, step.placement), after)

@@ -69,6 +69,8 @@ def _moved(wish: Wish | None, task: Task, placement: Placement, move: Transition
             return _mirrored(_restarted(task, move, at), placement)
         case State.RUNNING:
             return _mirrored(_runs(task, move, at), placement)
+        case State.FAILED if move.reason == Reason.DISCONNECTED and not _stops(wish):
+            return _mirrored(_homeless(task, move, at), placement.nowhere())
         case State.COMPLETED | State.FAILED:
             return _mirrored(_ended(wish, task, move, at), placement)
         case _:  # it took it up, which is known
@@ -81,6 +83,20 @@ def _restarted(task: Task, move: TransitionReport, at: float) -> moves.Step:
         **moves.FRESH,
         attempt=task.attempt + 1,
         reason=reason(move.reason),
+        message=move.message,
+        exit_code=move.exit_code,
+    )
+    return moves.moved(task, after, at)
+
+
+def _homeless(task: Task, move: TransitionReport, at: float) -> moves.Step:
+    """Its worker did not hear the manager and stopped it; it is wished to run, and placed anew."""
+    after = task.to(
+        State.SCHEDULED,
+        **moves.FRESH,
+        attempt=task.attempt + 1,
+        node="",
+        reason=Reason.DISCONNECTED,
         message=move.message,
         exit_code=move.exit_code,
     )
@@ -102,7 +118,7 @@ def _runs(task: Task, move: TransitionReport, at: float) -> moves.Step:
 
 def _ended(wish: Wish | None, task: Task, move: TransitionReport, at: float) -> moves.Step:
     """A stop has the last word: what failed meanwhile was stopped, too."""
-    stopped = wish is not None and wish.stops and move.to is State.FAILED
+    stopped = _stops(wish) and move.to is State.FAILED
     after = task.to(
         State.COMPLETED if stopped else move.to,
         reason=Reason.STOPPED if stopped else reason(move.reason),
@@ -113,6 +129,10 @@ def _ended(wish: Wish | None, task: Task, move: TransitionReport, at: float) -> 
         host_ports={},
     )
     return moves.moved(task, after, at)
+
+
+def _stops(wish: Wish | None) -> bool:
+    return wish is not None and wish.stops
 
 
 # -- the whole Task --------------------------------------------------------------------------------
@@ -126,12 +146,8 @@ def _listed(
         task = task.but(attempt=max(task.attempt, placement.attempt_of(report.attempt)))
         return Mirrored(task=detailed(task, placement, report), placement=known(placement))
     mirrored = _moved(wish, task, placement, move)
-    return Mirrored(
-        task=mirrored.task,
-        placement=placement,
-        transition=mirrored.transition,
-        all=mirrored.task.state.ended,
-    )
+    over = mirrored.task.state.ended or not mirrored.placement.node
+    return msgspec.structs.replace(mirrored, all=over)
 
 
 def _next(

@@ -26,8 +26,8 @@ class NodeClient(Protocol):
     async def listed(self) -> tuple[list[TaskReport], str]:
         """All tasks, and the event to follow from."""
 
-    async def worker(self) -> WorkerReport:
-        """The worker itself."""
+    async def worker(self, *, moment: str | None = None) -> WorkerReport:
+        """The worker itself; it is told of which moment of its own an answer was had."""
 
     async def why(self, task_id: str) -> Explanation:
         """Why a task is where it is."""

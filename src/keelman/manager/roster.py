@@ -21,13 +21,17 @@ from keelman.task import Spec, Task
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that has not ended, where it is placed, and what it asks for there."""
+    """A task that has not ended, where it is placed, and what it asks for there.
+
+    `bears` is its StopAfterDisconnect: for how many seconds its node need not hear the manager.
+    """
 
     task_id: str
     number: int
     taken: bool
     asked: Resources
     ports: frozenset[str]
+    bears: int = 0
 
 
 class Roster:
@@ -72,6 +76,15 @@ class Roster:
         rest = report.allocated.less(ours)
         return Resources(cpu=max(rest.cpu, 0.0), memory=max(rest.memory, 0), disk=max(rest.disk, 0))
 
+    def moment(self, name: str) -> str:
+        """The moment of its own that was in the last answer of a node's; empty before the first."""
+        heard = self.heard.get(name)
+        return "" if heard is None or heard.report is None else heard.report.moment
+
+    def bears(self, name: str) -> int:
+        """For how long the least patient task there bears silence; 0 where none minds."""
+        return min((one.bears for one in self._tenants[name].values() if one.bears), default=0)
+
     def status(self, name: str) -> nodes.Status:
         """How a node is."""
         return nodes.status(self.heard[name], self.patience, self._clock())
@@ -79,7 +92,11 @@ class Roster:
     def views(self, names: Iterable[str]) -> dict[str, NodeView]:
         """Those of the nodes that there are, as a step may know them."""
         return {
-            name: NodeView(status=self.status(name), use=self.nodes[name].use)
+            name: NodeView(
+                status=self.status(name),
+                use=self.nodes[name].use,
+                heard=self.heard[name].at,
+            )
             for name in names
             if name in self.nodes
         }
@@ -169,6 +186,7 @@ def tenant(task: Task, placement: Placement) -> Tenant:
         taken=placement.accepted,
         asked=asked(task.spec),
         ports=host_ports(task.spec),
+        bears=task.spec.stop_after_disconnect,
     )
 
 

@@ -12,6 +12,7 @@ from importlib import metadata
 from keelman import machine
 from keelman.description import EngineReport, WorkerReport
 from keelman.errors import EngineError
+from keelman.seen import NEVER_SECONDS
 from keelman.worker import stats
 from keelman.worker.worker import Worker
 
@@ -21,6 +22,7 @@ ENGINE_SECONDS = 5.0
 async def describe(worker: Worker) -> WorkerReport:
     """The worker, now. Raises: CannotRecord when the Db cannot be read."""
     limits, allocated = worker.limits, machine.total(worker.db.asked())
+    silence = worker.heard.silence
     return WorkerReport(
         name=worker.db.owner() or "",
         version=metadata.version("keelman"),
@@ -39,6 +41,8 @@ async def describe(worker: Worker) -> WorkerReport:
         capacity=limits.capacity,
         allocated=allocated,
         left=limits.capacity.less(allocated),
+        moment=worker.heard.moment,
+        silence=None if silence == NEVER_SECONDS else silence,
     )
 
 

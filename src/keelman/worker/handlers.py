@@ -82,8 +82,10 @@ async def get_stats(_request: Request, worker: Worker) -> Response:
     return json_response(msgspec.json.encode(await stats.stats(worker)))
 
 
-async def get_worker(_request: Request, worker: Worker) -> Response:
+async def get_worker(request: Request, worker: Worker) -> Response:
     """Tell who the worker is, what tasks may ask of it, and what it has."""
+    if (moment := request.headers.get(description.MOMENT)) is not None:
+        worker.heard.had(moment)
     return json_response(wire.encode_value(await describing.describe(worker)))
 
 
@@ -108,6 +110,13 @@ DRY_RUN = Parameter(
     "dry_run",
     "record nothing; answer what would come of it",
     {"enum": ["0", "1", "false", "true"]},
+)
+
+MOMENT = Parameter(
+    description.MOMENT,
+    "from a manager: `Moment` of the newest answer that it has had, empty before the first",
+    {"type": "string", "maxLength": 100},
+    place="header",
 )
 
 ROUTES: tuple[Route[Handler[Worker]], ...] = (
@@ -208,6 +217,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         "/worker",
         get_worker,
         (Answer(200, "the worker", description.WorkerReport),),
+        parameters=(MOMENT,),
         refusals=(errors.BadField, errors.CannotRecord),
     ),
     Route(
@@ -216,8 +226,9 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         get_metrics,
         (Answer(200, "figures, in Prometheus' text format", media="text/plain"),),
         refusals=(errors.BadField,),
+        probe=True,
     ),
-    Route("GET", "/livez", livez, (WELL,), parameters=None, open=True),
+    Route("GET", "/livez", livez, (WELL,), parameters=None, open=True, probe=True),
     Route(
         "GET",
         "/readyz",
@@ -225,6 +236,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         (WELL,),
         parameters=None,
         refusals=(errors.EngineUnavailable, errors.CannotRecord),
+        probe=True,
     ),
     Route(
         "GET",
@@ -232,6 +244,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         get_openapi,
         (Answer(200, "an OpenAPI document", dict[str, Any]),),
         refusals=(errors.BadField,),
+        probe=True,
     ),
 )
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from aiohttp.typedefs import Middleware
 from msgspec import Struct
 
 from keelman import data_dir, descriptors, hiding, own_log, room, telling
@@ -38,8 +39,9 @@ from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
-from keelman.worker import stats
+from keelman.worker import heard, stats
 from keelman.worker.handlers import ROUTES
+from keelman.worker.heard import Boot, Heard
 from keelman.worker.limits import Limits
 from keelman.worker.recorder import FlightFile
 from keelman.worker.watch import Watch
@@ -87,12 +89,12 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
 
 
 async def serve(
-    options: WorkerOptions, *, clock: Callable[[], float], new_id: Callable[[], str]
+    options: WorkerOptions, *, clock: Callable[[], float], new_id: Callable[[], str], boot: Boot
 ) -> None:
     """Run a worker until SIGINT or SIGTERM.
 
-    `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call.
-    Raises: CannotStart.
+    `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call; `boot`
+    is this run of the machine. Raises: CannotStart.
     """
     own_log.configure(options.log_format)
     for words in options.overridden:
@@ -115,16 +117,24 @@ async def serve(
             limits=options.limits_on(stats.whole(options.data_dir)),
             metrics=metrics,
             recorder=recorder,
+            heard=Heard(boot, options.data_dir / heard.FILE_NAME),
         )
         await _own(worker.db, options.name)
         auditor = _auditor(options, clock, metrics)
         undo.callback(auditor.close)
         around = (metrics.measure, auditor.audit)
-        api = Api(options.host, options.port, worker, ROUTES, around=around, door=door)
+        api = _api(options, worker, around, door)
         api.bind()
         door.check(options.host, on_loopback=api.on_loopback)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
         await _run(worker, api, door, options)
+
+
+def _api(
+    options: WorkerOptions, worker: Worker, around: tuple[Middleware, ...], door: Door
+) -> Api[Worker]:
+    where = (options.host, options.port)
+    return Api(*where, worker, ROUTES, around=around, door=door, heard=worker.heard)
 
 
 def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:

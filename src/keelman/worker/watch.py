@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 RECONNECT_SECONDS = 1.0
 RELIST_SECONDS = 30.0
 RETIRE_SECONDS = 5.0
+KEEP_SECONDS = 1.0
 RETIRE_MOST = 200
 SWEEP_EVERY = 120  # rounds of retirement
 
@@ -45,7 +46,9 @@ class Watch:
     @property
     def loops(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
         """All that runs beside the API, each until cancelled."""
-        return (self.worker.run_tasks, self.update_tasks, self.relist_tasks, self.retire_tasks)
+        worker = self.worker
+        loops = (worker.run_tasks, self.update_tasks, self.relist_tasks, self.retire_tasks)
+        return (*loops, self.keep_heard)
 
     async def update_tasks(self) -> None:
         """Follow the engine until cancelled. While it is away nothing is known, nothing fails."""
@@ -154,6 +157,22 @@ class Watch:
             except CannotRecord as error:
                 log.warning("cannot record", error=error.message)
             rounds += 1
+
+    async def keep_heard(self) -> None:
+        """Keep when somebody was heard, until cancelled; who waits for a time looks after a sleep.
+
+        The lanes' alarms do not go on while the machine is asleep.
+        """
+        heard = self.worker.heard
+        try:
+            while True:
+                heard.keep()
+                if heard.slept(self.worker.clock()):
+                    for task_id in self.worker.db.live():
+                        self.worker.lanes.wake(task_id)
+                await asyncio.sleep(KEEP_SECONDS)
+        finally:
+            heard.keep()
 
     def _retire(self) -> None:
         limits = self.worker.limits

@@ -37,6 +37,7 @@ from keelman.store import Store
 from keelman.task import Reason, State, Task, TaskEvent, Transition, new_task
 from keelman.worker import discretion, last_words, permission
 from keelman.worker.adoption import Adoption
+from keelman.worker.heard import Boot, Heard
 from keelman.worker.images import Images
 from keelman.worker.knowledge import Knowledge
 from keelman.worker.limits import Limits
@@ -52,7 +53,7 @@ PROBE_SECONDS = 10.0
 class Worker:
     """The node agent of one machine."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that a process is made of
         self,
         *,
         store: Store,
@@ -61,6 +62,7 @@ class Worker:
         limits: Limits,
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
+        heard: Heard | None = None,
     ) -> None:
         self.directory = store.directory
         self.queue = Queue(store, limits.capacity)
@@ -71,6 +73,7 @@ class Worker:
         self.clock = clock
         self.began = 0.0  # by `run_tasks`
         self.limits = limits
+        self.heard = heard or Heard(Boot(id="", seconds=clock))
         self.metrics = metrics or Metrics(clock)
         self.rules = Rules(recorder)
         self.lanes = Lanes(self.run_task_safely, clock)
@@ -244,6 +247,7 @@ class Worker:
             others=seen.others,
             slot=self.slots.free(task.id),
             expired=task.id in self._expired,
+            silence=self.heard.silence if task.spec.stop_after_disconnect else 0.0,
         )
 
     async def record(self, before: Task, step: Step) -> None:
