@@ -9,6 +9,8 @@ from keelman.moves import Step
 from keelman.seen import Exited, Seen
 from keelman.task import Reason, State, Task
 
+A_MOMENT = 1e-3  # seconds: an alarm by one clock is not before its time by another
+
 
 def is_over(task: Task, seen: Seen) -> bool:
     """Whether nobody was heard for as long as the task bears."""
@@ -21,7 +23,7 @@ def in_time(step: Step, seen: Seen, now: float) -> Step:
     most = step.task.spec.stop_after_disconnect
     if not most or step.task.state.ended or is_over(step.task, seen):
         return step
-    at = now + most - seen.silence
+    at = now + most - seen.silence + A_MOMENT
     return msgspec.structs.replace(step, wake=at if step.wake is None else min(step.wake, at))
 
 

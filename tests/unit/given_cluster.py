@@ -172,7 +172,7 @@ class FakeClient:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             gone = worker is None or worker is not self._node.worker
-            if gone or self._node.cut or self._node.deaf:
+            if gone or self._node.cut or self._node.deaf or self._node.late:
                 raise Unreachable("cut")
             assert worker is not None
             for move in worker.db.transitions(seq):

@@ -150,7 +150,7 @@ class Machine:
         self.directory = directory
         self.engine = CountingEngine(clock)
         self.recorder: Recorder | None = None
-        self.boot = "boot 1"
+        self.boot = "boot-1"
         self.asleep = 0.0
         self.wall = 0.0  # by how much somebody set the clock on the wall
         self._open: Store | None = None

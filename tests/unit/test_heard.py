@@ -54,6 +54,14 @@ def test_a_manager_is_heard_at_the_moment_that_it_has_had(uptime: Uptime) -> Non
     assert heard.silence == 40
 
 
+def test_a_moment_that_was_rounded_up_is_one(uptime: Uptime) -> None:
+    """Told to the microsecond, it may be a little ahead of the clock."""
+    uptime.seconds = 1000.0000006
+    heard = Heard(uptime.boot())
+    heard.had(heard.moment)
+    assert heard.silence == 0
+
+
 def test_an_older_moment_takes_nothing_back(uptime: Uptime) -> None:
     """Requests overtake each other, and one of a manager that was restarted may come last."""
     heard = Heard(uptime.boot())

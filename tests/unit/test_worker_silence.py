@@ -157,7 +157,7 @@ async def test_after_a_boot_it_is_not_started_again(tmp_path: Path) -> None:
         await asked(worker)
         await pass_time(1)
         assert state_of(worker) is State.RUNNING
-    machine.boot = "boot 2"
+    machine.boot = "boot-2"
     machine.engine.exit(machine.engine.the_container().id, 137)
     async with at_work(worker := machine.worker()):
         await pass_time(60)

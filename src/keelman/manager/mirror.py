@@ -21,6 +21,7 @@ from keelman.manager.placement import Placement
 from keelman.task import Reason, State, Task, Transition, Wish
 from keelman.wire import TaskReport, TransitionReport
 
+DEAF_SECONDS = 10.0  # so long another node is better than one that did not hear the manager
 _UP = (State.SCHEDULED, State.RUNNING)
 _HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
 
@@ -46,7 +47,7 @@ def read(wish: Wish | None, task: Task, placement: Placement, news: News, now: f
     match news:
         case Moved(move=move):
             placement = placement.based(move.attempt, task.attempt)
-            return _moved(wish, task, placement, move)
+            return _moved(wish, task, placement, move, now)
         case Listed(report=report):
             if report.attempt:
                 placement = placement.based(report.attempt, task.attempt)
@@ -60,7 +61,9 @@ def _mirrored(step: moves.Step, placement: Placement, *, more: bool = False) -> 
 # -- Transitions -----------------------------------------------------------------------------------
 
 
-def _moved(wish: Wish | None, task: Task, placement: Placement, move: TransitionReport) -> Mirrored:
+def _moved(
+    wish: Wish | None, task: Task, placement: Placement, move: TransitionReport, now: float
+) -> Mirrored:
     move = msgspec.structs.replace(move, message=hiding.words(move.message, task.spec.env))
     at, attempt = move.time.timestamp(), placement.attempt_of(move.attempt)
     task = task.but(attempt=max(task.attempt, attempt), container_id=move.container_id)
@@ -70,7 +73,8 @@ def _moved(wish: Wish | None, task: Task, placement: Placement, move: Transition
         case State.RUNNING:
             return _mirrored(_runs(task, move, at), placement)
         case State.FAILED if move.reason == Reason.DISCONNECTED and not _stops(wish):
-            return _mirrored(_homeless(task, move, at), placement.nowhere())
+            placement = placement.refused("it did not hear the manager", now, DEAF_SECONDS)
+            return _mirrored(_homeless(task, move, at), placement)
         case State.COMPLETED | State.FAILED:
             return _mirrored(_ended(wish, task, move, at), placement)
         case _:  # it took it up, which is known
@@ -145,7 +149,7 @@ def _listed(
     if (move := _next(task, placement, report, now)) is None:
         task = task.but(attempt=max(task.attempt, placement.attempt_of(report.attempt)))
         return Mirrored(task=detailed(task, placement, report), placement=known(placement))
-    mirrored = _moved(wish, task, placement, move)
+    mirrored = _moved(wish, task, placement, move, now)
     over = mirrored.task.state.ended or not mirrored.placement.node
     return msgspec.structs.replace(mirrored, all=over)
 

@@ -9,7 +9,7 @@ from keelman import moves
 from keelman.manager import mirror
 from keelman.manager.assign import Step
 from keelman.manager.calls import Call, Clear, Look, NoAnswer, Refused, Send, Stop, Trouble
-from keelman.manager.placement import Copy, Placement, Refusal
+from keelman.manager.placement import Copy, Placement
 from keelman.task import Reason, State, Task, Wish
 from keelman.wire import TaskReport
 
@@ -76,10 +76,7 @@ def _not_sent(wish: Wish, task: Task, placement: Placement, error: Refused, now:
         return _outdated(task, placement, error, now)
     if error.code in OVER and placement.taken:
         return _end_unknown(wish, task, placement, now)
-    until = now + REFUSED_SECONDS
-    refusal = Refusal(node=placement.node, words=error.words[:500], until=until)
-    others = [one for one in placement.refusals if one.node != refusal.node and one.until > now]
-    placement = placement.nowhere().but(refusals=(*others, refusal))
+    placement = placement.refused(error.words, now, REFUSED_SECONDS)
     return Step(task=task.but(node=""), placement=placement, wake=now)
 
 

@@ -97,6 +97,12 @@ class Placement(Value, frozen=True, kw_only=True):
         """The present copy is not, or no longer, where it was placed."""
         return self.but(node="", accepted=False, taken=False, known=True, tries=0, due=0.0)
 
+    def refused(self, words: str, now: float, seconds: float) -> Placement:
+        """It is not where it was placed, and that node is not asked for so many seconds."""
+        refusal = Refusal(node=self.node, words=words[:500], until=now + seconds)
+        others = [one for one in self.refusals if one.node != self.node and one.until > now]
+        return self.nowhere().but(refusals=(*others, refusal))
+
     def without(self, copy: Copy) -> Placement:
         """An older copy is gone."""
         return self.but(stale=tuple(one for one in self.stale if one != copy))

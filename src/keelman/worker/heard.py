@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 FILE_NAME = "heard.json"
 SLEPT_SECONDS = 0.5
+TICK_SECONDS = 1e-6  # as exactly as a moment is told
 _MOMENT = re.compile(r"([0-9A-Za-z-]{0,64}):([0-9]{1,12}(?:\.[0-9]{1,9})?)", re.ASCII)
 
 
@@ -73,7 +74,7 @@ class Heard:
         if match is None or match[1] != self._boot.id:
             return
         at = float(match[2])
-        if at <= self._boot.seconds() and (self._at is None or at > self._at):
+        if at <= self._boot.seconds() + TICK_SECONDS and (self._at is None or at > self._at):
             self._at = at
 
     @property
