@@ -88,7 +88,9 @@ class Served:
             metrics=metrics,
         )
         self.watch = Watch(self.worker, NAME, lambda engine_id: None)
-        self.api = Api("127.0.0.1", 0, self.worker, ROUTES, around=(metrics.measure,))
+        self.api = Api(
+            "127.0.0.1", 0, self.worker, ROUTES, around=(metrics.measure,), heard=self.worker.heard
+        )
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -38,7 +38,10 @@ class Guarded(Served):
         self.door = Door(given, steady_clock, metrics.expiring)
         self.callers: list[str] = []
         self.api: Api[Worker] = Api(
-            "127.0.0.1", 0, self.worker, ROUTES, around=(self._noting,), door=self.door
+            *("127.0.0.1", 0, self.worker, ROUTES),
+            around=(self._noting,),
+            door=self.door,
+            heard=self.worker.heard,
         )
 
     @web.middleware

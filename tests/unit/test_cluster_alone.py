@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from keelman.description import WorkerReport
 from keelman.manager import alone
 from keelman.manager.manager import Manager
 from keelman.manager.nodes import Use
@@ -23,6 +24,7 @@ from tests.unit.given import TASK_ID
 from tests.unit.given_cluster import (
     LOST_SECONDS,
     Cluster,
+    FakeClient,
     FakeNode,
     managing,
     node_of,
@@ -32,7 +34,7 @@ from tests.unit.given_cluster import (
     until,
 )
 from tests.unit.given_wire import a_delete, an_event
-from tests.unit.given_worker import STUBBORN, pass_time
+from tests.unit.given_worker import STUBBORN, Fuse, pass_time
 from tests.unit.virtual_time import in_virtual_time
 
 BEARS = 60
@@ -319,3 +321,27 @@ async def test_there_are_never_two_and_in_the_end_there_is_one(tmp_path: Path, s
 async def node_is_right(manager: Manager, cluster: Cluster) -> None:
     assert cluster[node_of(manager)].live() == 1
     assert not manager.state.placement(TASK_ID).stale
+
+
+class AnswersOnce(FakeClient):
+    """A node that is cut off after its first answer."""
+
+    async def worker(self, *, moment: str | None = None) -> WorkerReport:
+        report = await super().worker(moment=moment)
+        self._node.cut = True
+        return report
+
+
+@in_virtual_time
+async def test_a_moment_is_on_record_before_a_node_is_told_it_again(tmp_path: Path) -> None:
+    """From then on the node may count from it, whether or not the manager hears of that."""
+    cluster = Cluster(tmp_path, "a")
+    async with cluster.up():
+        manager = cluster.manager()
+        await manager.open()
+        await cluster.join(manager)
+        await manager.follow.beat("a", FakeClient(cluster["a"], Fuse()), 0.0)
+        await pass_time(40)
+        await manager.follow.beat("a", AnswersOnce(cluster["a"], Fuse()), 0.0)
+        assert manager.roster.heard["a"].at == manager.clock()
+        assert manager.roster.moment("a")

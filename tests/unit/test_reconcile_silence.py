@@ -79,6 +79,13 @@ def test_it_is_looked_at_again_when_its_time_is_over() -> None:
     assert after.wake == pytest.approx(NOW + 4, abs=0.01)
 
 
+def test_an_alarm_that_rings_a_little_early_is_set_anew_for_later() -> None:
+    """Not for the same moment, again and again."""
+    wake = decided(alone(RUNNING), running(), BEARS - 1e-11).wake
+    assert wake is not None
+    assert wake > NOW
+
+
 def test_a_nearer_end_of_another_kind_comes_first() -> None:
     task = alone(RUNNING, asked={"timeout": 61})
     assert decided(task, running(), 0.0).wake == NOW + 1
