@@ -38,6 +38,10 @@ run: venv images ## a worker in the foreground, on 127.0.0.1:5556
 demo: venv images ## the main job, shown: tasks sent, run, listed, stopped
 	@$(BIN)/python examples/demo.py
 
+.PHONY: demo-cluster
+demo-cluster: venv images ## a manager and three workers: tasks spread, nodes lost, tasks moved
+	@$(BIN)/python examples/demo_cluster.py
+
 .PHONY: picture
 picture: venv images ## draw docs/cli.svg anew, from what the command line says
 	@$(BIN)/python scripts/picture

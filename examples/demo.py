@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,53 +18,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import aiodocker
 import aiohttp
-from rich.console import Console
-from rich.text import Text
+from stage import (
+    IMAGE,
+    PATIENCE_SECONDS,
+    WRONG,
+    Program,
+    Unexpected,
+    expect,
+    free_port,
+    good,
+    keelman,
+    not_as_told,
+    remove_containers,
+    step,
+    typed,
+)
 
-from keelman.client import Client, Unreachable
-from keelman.errors import KeelmanError
+from keelman.client import Client
 from keelman.task import Reason, State
 from keelman.wire import TaskReport
 
-KEELMAN = Path(sys.executable).with_name("keelman")
-IMAGE = "keelman/busybox:1"
 NAME = f"demo-{uuid4().hex[:8]}"
-PATIENCE_SECONDS = 60.0
-console = Console(highlight=False, soft_wrap=True)
-
-
-class Unexpected(Exception):
-    """Something did not go as the demo tells it."""
-
-
-WRONG = (Unexpected, TimeoutError, KeelmanError)
-
-
-def step(words: str) -> None:
-    console.print(f"\n[bold cyan]==>[/] [bold]{words}[/]")
-
-
-def typed(line: str) -> None:
-    """A line that one would type."""
-    console.print(Text.assemble("    ", ("$ ", "dim"), (line, "yellow")))
-
-
-def good(words: str) -> None:
-    console.print(f"    [green]✓[/] {words}")
-
-
-def expect(what: str, seen: object, wanted: object) -> None:
-    """Checks what is told. Raises: Unexpected."""
-    if seen != wanted:
-        raise Unexpected(f"{what}: expected {wanted!r}, saw {seen!r}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 class Demo:
@@ -75,35 +48,17 @@ class Demo:
     def __init__(self, folder: Path, client: Client) -> None:
         self.folder = folder
         self.client = client
-        self.url = str(client.address)
+        self.worker = Program(client, folder / "worker.log")
+        self.url = self.worker.url
         self.page = f"http://127.0.0.1:{free_port()}/"
-        self.worker: asyncio.subprocess.Process | None = None
         self.tasks: dict[str, str] = {}
 
     async def start_worker(self) -> None:
         port = str(self.client.address.port)
-        options = ["--name", NAME, "--port", port, "--data-dir", str(self.folder / "data")]
-        typed(f"keelman worker {' '.join(options)}")
-        with (self.folder / "worker.log").open("ab") as log:
-            self.worker = await asyncio.create_subprocess_exec(
-                KEELMAN, "worker", *options, stdout=log, stderr=log, start_new_session=True
-            )
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.is_ready():
-                expect("the worker's exit status", self.worker.returncode, None)
-                await asyncio.sleep(0.1)
+        await self.worker.start(
+            "worker", "--name", NAME, "--port", port, "--data-dir", str(self.folder / "data")
+        )
         good(f"it answers on {self.url}")
-
-    async def is_ready(self) -> bool:
-        try:
-            return await self.client.ready()
-        except Unreachable:
-            return False
-
-    async def end_worker(self, how: signal.Signals) -> int:
-        assert self.worker is not None
-        self.worker.send_signal(how)
-        return await self.worker.wait()
 
     async def send(self, name: str, words: str, **fields: object) -> None:
         """Sends a task as anyone would, with a TaskEvent to POST /tasks."""
@@ -134,13 +89,6 @@ class Demo:
             raise Unexpected(f"the page: saw {page!r}")
         good("Hello from a task.")
 
-    async def keelman(self, *words: str) -> None:
-        """Shows what the command line shows."""
-        typed(f"keelman {' '.join(words)}")
-        environ = {**os.environ, "KEELMAN_ADDR": self.url}
-        process = await asyncio.create_subprocess_exec(KEELMAN, *words, env=environ)
-        expect(f"keelman {words[0]}'s exit status", await process.wait(), 0)
-
 
 async def send_tasks(demo: Demo) -> None:
     step("Send tasks")
@@ -166,7 +114,7 @@ async def run_them(demo: Demo) -> None:
     await demo.wait("again", State.FAILED, exit_code=1, restart_count=1)
     typed(f"curl {demo.url}/tasks")
     expect("the tasks", {task.id for task in await demo.client.tasks()}, {*demo.tasks.values()})
-    await demo.keelman("ps", "--all")
+    await keelman(demo.url, "ps", "--all")
 
 
 async def read_and_stop(demo: Demo) -> None:
@@ -174,7 +122,7 @@ async def read_and_stop(demo: Demo) -> None:
     typed(f"curl {demo.url}/tasks/{demo.tasks['hello']}/logs")
     wrote = b"".join([piece async for piece in demo.client.logs(demo.tasks["hello"])])
     expect("hello's log", wrote, b"hello from a container\n")
-    await demo.keelman("logs", "hello")
+    await keelman(demo.url, "logs", "hello")
     step("Stop one")
     typed(f"curl -X DELETE {demo.url}/tasks/{demo.tasks['sleeper']}")
     await demo.client.stop(demo.tasks["sleeper"])
@@ -186,16 +134,13 @@ async def show_failure(demo: Demo) -> None:
     step("See why one failed")
     failed = await demo.wait("broken", State.FAILED, exit_code=3)
     expect("broken's last line", failed.message.rstrip().split("\n")[-1], "there is none")
-    await demo.keelman("inspect", "broken")
+    await keelman(demo.url, "inspect", "broken")
 
 
 async def survive(demo: Demo) -> None:
     step("Kill the worker with -9, and start it again")
     before = await demo.wait("web", State.RUNNING)
-    typed(f"kill -9 {demo.worker.pid if demo.worker else ''}")
-    expect("the end of the worker", await demo.end_worker(signal.SIGKILL), -signal.SIGKILL)
-    if await demo.is_ready():
-        raise Unexpected("the killed worker still answers")
+    await demo.worker.kill()
     good("the worker is gone; the service is not:")
     await demo.fetch()
     await demo.start_worker()
@@ -206,9 +151,9 @@ async def survive(demo: Demo) -> None:
 
 async def put_away(demo: Demo) -> None:
     step("Stop the rest, and the worker")
-    await demo.keelman("stop", "--wait", "web")
+    await keelman(demo.url, "stop", "--wait", "web")
     await demo.wait("web", State.COMPLETED)
-    expect("the worker's exit status", await demo.end_worker(signal.SIGTERM), 0)
+    expect("the worker's exit status", await demo.worker.end(signal.SIGTERM), 0)
     good("all is stopped, exit status 0")
 
 
@@ -221,22 +166,12 @@ async def a_demo() -> AsyncIterator[Demo]:
         try:
             yield demo
         except WRONG:
-            sys.stderr.write((folder / "worker.log").read_text()[-4000:])
+            sys.stderr.write(demo.worker.log.read_text()[-4000:])
             raise
         finally:
-            if demo.worker and demo.worker.returncode is None:
-                await demo.end_worker(signal.SIGKILL)
-            await remove_containers()
+            await demo.worker.clear()
+            await remove_containers([NAME])
             shutil.rmtree(folder)
-
-
-async def remove_containers() -> None:
-    """Removes the containers that carry the demo's own worker name, and no others."""
-    mine = {"label": [f"keelman.worker={NAME}"]}
-    async with aiodocker.Docker() as engine:
-        for container in await engine.containers.list(all=True, filters=mine):
-            await container.delete(force=True)
-        expect("the containers left", await engine.containers.list(all=True, filters=mine), [])
 
 
 async def main() -> None:
@@ -252,7 +187,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except WRONG as error:
-        console.print(Text.assemble(("not as told: ", "bold red"), str(error) or repr(error)))
-        sys.exit(1)
+        sys.exit(not_as_told(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -46,3 +46,12 @@ async def test_without_a_worker_an_example_says_so() -> None:
     status, out, err = await example("run_container.py", address)
     assert (status, out) == (1, "")
     assert err == f"no worker answers at {address}: Connection refused\n"
+
+
+@pytest.mark.slow
+async def test_a_cluster_goes_as_the_demo_tells_it() -> None:
+    """Nodes are lost and come back; the demo checks what it says, and leaves no container."""
+    status, out, err = await example("demo_cluster.py", "")
+    assert (status, err) == (0, ""), out
+    assert "each task runs once" in out
+    assert out.endswith("all is cleaned away.\n")
