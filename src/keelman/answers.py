@@ -89,7 +89,12 @@ def url(address: str) -> URL:
 
 def keeps_secrets(address: URL) -> bool:
     """Whether what is sent there is read by nobody on the way."""
-    if address.scheme == "https" or address.host == "localhost":
+    return address.scheme == "https" or is_loopback(address)
+
+
+def is_loopback(address: URL) -> bool:
+    """Whether it is on this machine alone."""
+    if address.host == "localhost":
         return True
     try:
         return ipaddress.ip_address(address.host or "").is_loopback

@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from keelman.errors import ForbiddenClient, ForbiddenPage, Unauthorized
+from keelman.errors import ForbiddenClient, ForbiddenPage, NotInvited, Unauthorized
 from keelman.task import TaskEvent
 from keelman.values import Value
 
 WORD_MOST = 256  # characters
 GONE = "client_gone"
 CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
-_STRANGERS = frozenset({Unauthorized.code, ForbiddenClient.code, ForbiddenPage.code})
+_STRANGERS = frozenset(
+    one.code for one in (Unauthorized, ForbiddenClient, ForbiddenPage, NotInvited)
+)
 
 
 class Subject(Value, frozen=True, kw_only=True):

@@ -12,9 +12,10 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import (
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from keelman.cert_names import alternative_names
+from keelman.cert_names import alternative_names, checked_host
 from keelman.errors import KeelmanError
 
 EARLIER = timedelta(minutes=5)  # valid since then: clocks differ
@@ -67,22 +68,71 @@ def issue(ca: Pair, name: str, *, hosts: Sequence[str] = (), now: datetime, days
 
     It does not outlive its CA. Raises: BadName, CertsError when `ca` has expired or does not fit.
     """
-    issuer, ca_key = _parsed(ca.cert), _ca_key(ca)
+    key, names = ec.generate_private_key(ec.SECP256R1()), alternative_names(name, hosts)
+    builder = _leaf(ca, name, names, key.public_key(), now=now, days=days)
+    cert = builder.add_extension(_BOTH_ENDS, critical=False).sign(_ca_key(ca), hashes.SHA256())
+    return Pair(cert=_pem(cert), key=_key_pem(key))
+
+
+def new_request() -> Pair:
+    """A new key, and a request (PKCS 10) of a certificate for it, in the place of one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return Pair(cert=request, key=_key_pem(key))
+
+
+def sign(ca: Pair, request: bytes, name: str, *, host: str, now: datetime, days: int) -> bytes:
+    """A certificate for the key of a request: for serving at `host`, and for nothing else.
+
+    What the request says beside its key is not looked at. Raises: as `issue`; CertsError also for
+    a request that is none.
+    """
+    builder = _leaf(ca, name, (checked_host(host),), _requested(request), now=now, days=days)
+    serving = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    return _pem(builder.add_extension(serving, critical=False).sign(_ca_key(ca), hashes.SHA256()))
+
+
+def key_of_request(request: bytes) -> str:
+    """The sha256 of the public key that a request is for, in hex. Raises: CertsError."""
+    return sha256(_spki(_requested(request))).hexdigest()
+
+
+def _requested(request: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        asked = x509.load_pem_x509_csr(request)
+        key, sound = asked.public_key(), asked.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CertsError("it is no request of a certificate in PEM") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertsError("a request must be for a key of P-256")
+    if not sound:
+        raise CertsError("the request is not signed with its own key")
+    return key
+
+
+def _leaf(
+    ca: Pair,
+    name: str,
+    names: Sequence[str],
+    key: ec.EllipticCurvePublicKey,
+    *,
+    now: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    """All of a certificate but what it may be used for, and its signature."""
+    issuer = _parsed(ca.cert)
     if now >= issuer.not_valid_after_utc:
         raise CertsError(f"the CA expired on {issuer.not_valid_after_utc:%Y-%m-%d}")
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = alternative_names(name, hosts)
-    builder = (
-        _begun(_subject(name), issuer.subject, key.public_key(), x509.random_serial_number())
+    return (
+        _begun(_subject(name), issuer.subject, key, x509.random_serial_number())
         .not_valid_before(max(now - EARLIER, issuer.not_valid_before_utc))
         .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(_BOTH_ENDS, critical=False)
         .add_extension(x509.SubjectAlternativeName(map(_general, names)), critical=False)
         .add_extension(_authority(issuer), critical=False)
     )
-    return Pair(cert=_pem(builder.sign(ca_key, hashes.SHA256())), key=_key_pem(key))
 
 
 def _general(name: str) -> x509.GeneralName:

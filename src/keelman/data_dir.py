@@ -15,7 +15,10 @@ import structlog
 log = structlog.get_logger(__name__)
 
 OTHERS = 0o077
-_OURS = re.compile(r"lock|\.?keelman\.(db|mark).*|(flight|audit|audit-refused)\.jsonl(\.[0-9]+)?")
+_OURS = re.compile(
+    r"lock|\.?keelman\.(db|mark).*|(flight|audit|audit-refused)\.jsonl(\.[0-9]+)?"
+    r"|(joining\.json|joined\.(json|pem|key|ca\.pem))(\.new)?"
+)
 
 
 def close_to_others(directory: Path) -> None:

@@ -6,12 +6,13 @@ never returned; `api` maps them to responses in one place.
     KeelmanError
     ├── BadRequest      400  Malformed, BadField, NotSupported
     ├── Unauthorized    401
-    ├── Forbidden       403  ForbiddenClient, ForbiddenPage
+    ├── Forbidden       403  ForbiddenClient, ForbiddenPage, NotInvited
     ├── NotFound        404  UnknownTask, UnknownNode
     ├── MethodNotAllowed 405
     ├── RequestTimeout  408
     ├── Conflict        409  EventReused, SpecChanged, Stopping, TaskCompleted, TaskEnded,
-    │                        StaleGeneration, InsufficientResources, NodeKnown, NodeInUse
+    │                        StaleGeneration, InsufficientResources, NodeKnown, NodeInUse,
+    │                        NoAuthority
     ├── Gone            410  ContainerGone, EventsGone, TaskGone
     ├── TooLarge        413
     ├── NotJson         415
@@ -96,6 +97,12 @@ class ForbiddenPage(Forbidden):
         super().__init__(words)
 
 
+class NotInvited(Forbidden):
+    """Who asks to join has no invitation that is good."""
+
+    code = "not_invited"
+
+
 class NotFound(KeelmanError):
     status, code = 404, "not_found"
 
@@ -160,6 +167,12 @@ class NodeKnown(Conflict):
 
 class NodeInUse(Conflict):
     code = "node_in_use"
+
+
+class NoAuthority(Conflict):
+    """The manager can make no certificates, which whoever joins would need."""
+
+    code = "no_authority"
 
 
 class Gone(KeelmanError):

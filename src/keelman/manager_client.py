@@ -9,6 +9,7 @@ import msgspec
 
 from keelman.answers import decoded
 from keelman.client import JSON, Client
+from keelman.invitation import USUAL_SECONDS, InvitationIn, InvitationReport
 from keelman.node_report import NodeReport
 
 
@@ -32,6 +33,23 @@ class ManagerClient(Client):
         body = msgspec.json.encode({"Name": name, "URL": url, "Labels": dict(labels or {})})
         async with self._call("POST", "nodes", data=body, headers=JSON) as response:
             return decoded(await response.read(), NodeReport)
+
+    async def invite_node(
+        self,
+        name: str = "",
+        *,
+        host: str = "",
+        labels: Mapping[str, str] | None = None,
+        seconds: int = USUAL_SECONDS,
+    ) -> InvitationReport:
+        """Invites a worker to join: under this name, or any; where it asks from, or at this host.
+
+        The answer's `token` is good once, until `until`, and shown to nobody again.
+        """
+        asked = InvitationIn(name=name, host=host, labels=dict(labels or {}), seconds=seconds)
+        body = msgspec.json.encode(asked)
+        async with self._call("POST", "invitations", data=body, headers=JSON) as response:
+            return decoded(await response.read(), InvitationReport)
 
     async def use_node(self, name: str, use: Literal["cordon", "uncordon", "drain"]) -> NodeReport:
         """Changes what a node may be used for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 from cyclopts import CycloptsError
 
-from keelman.cli import app
+from keelman.cli import app, worker
 from keelman.cli.failures import Usage
 from keelman.cli.manager import Given, options
-from keelman.cli.node import _label, node_page, node_table
+from keelman.cli.node import _label, joining_line, node_page, node_table
 from keelman.cli.places import usual_data_dir
 from keelman.door import Credentials
 from keelman.errors import CannotStart
+from keelman.invitation import Link, Token
 from keelman.machine import Resources
 from keelman.manager import Limits, ManagerOptions, NodeCredentials
 from keelman.manager.nodes import Patience
@@ -65,6 +67,7 @@ def test_all_that_can_be_told() -> None:
         *("--data-dir", "/m", "--port", "1", "--host", "::1", "--strategy", "bin-pack"),
         *("--suspect-seconds", "3", "--lost-seconds", "9", "--keep-ended-hours", "2"),
         *("--keep-ended-tasks", "7", "--node-ca", "ca", "--node-cert", "c", "--node-key", "k"),
+        *("--node-ca-key", "kk"),
         *("--node-token-file", "t", "--tls-cert", "x", "--tls-key", "y", "--tls-ca", "z"),
         *("--allow-client", "a", "--token-file", "u", "--log-format", "json"),
     )
@@ -79,7 +82,11 @@ def test_all_that_can_be_told() -> None:
             keep_ended_tasks=7,
         ),
         node_credentials=NodeCredentials(
-            ca=Path("ca"), cert=Path("c"), key=Path("k"), token_file=Path("t")
+            ca=Path("ca"),
+            cert=Path("c"),
+            key=Path("k"),
+            token_file=Path("t"),
+            ca_key=Path("kk"),
         ),
         credentials=Credentials(
             tls_cert=Path("x"),
@@ -192,3 +199,35 @@ def test_what_is_no_label_is_refused() -> None:
     for text in ("zone", "=eu"):
         with pytest.raises(Usage):
             _label(text)
+
+
+# -- the line by which a worker joins --------------------------------------------------------------
+
+TOKEN = Token(bytes(16), bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("name", "manager", "line"),
+    [
+        (
+            "node-4",
+            "https://192.0.2.1:5555",
+            "keelman worker --name node-4 --host 0.0.0.0 --join 'https://192.0.2.1:5555/#{}'",
+        ),
+        ("", "https://127.0.0.1:5555", "keelman worker --join 'https://127.0.0.1:5555/#{}'"),
+        ("a", "http://localhost:1", "keelman worker --name a --join 'http://localhost:1/#{}'"),
+    ],
+)
+def test_a_line_is_printed_as_a_shell_takes_it(name: str, manager: str, line: str) -> None:
+    """Where other machines are to reach the worker, it listens for them."""
+    assert joining_line(name, Link(manager, TOKEN)) == line.format(TOKEN.text)
+
+
+def test_the_line_is_one_that_a_worker_understands() -> None:
+    """Word by word."""
+    words = shlex.split(joining_line("node-4", Link("https://192.0.2.1:5555", TOKEN)))
+    _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    told = worker.options(bound.arguments["given"])
+    assert (told.name, told.host, told.port) == ("node-4", "0.0.0.0", 5556)
+    assert told.join == Link("https://192.0.2.1:5555", TOKEN)
+    told.check()

@@ -14,8 +14,11 @@ from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
 from keelman.cli.steady import steady_clock
 from keelman.cli.worker import Given, docker_config, options
+from keelman.invitation import Link, Token
 from keelman.room import Offered
 from keelman.worker import Credentials, WorkerOptions
+
+LINK = Link("https://manager-1:5555", Token(bytes(16), bytes(32))).text
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +193,23 @@ def test_options_that_contradict_each_other_are_wrong_usage() -> None:
     """Before anything is set in motion."""
     with pytest.raises(Usage, match="go together"):
         app(["worker", "--tls-cert", "c.pem"], result_action="return_value", exit_on_error=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("--join https://manager-1:5555/#c2VjcmV0", "no token"),
+        ("--join c2VjcmV0", "no link"),
+        (f"--join {LINK} --port 0", "--port"),
+        (f"--join {LINK} --tls-ca ca.pem", "by joining"),
+    ],
+)
+def test_a_link_that_cannot_be_meant_is_wrong_usage_and_not_told(words: str, wrong: str) -> None:
+    """Before anything is set in motion."""
+    with pytest.raises(Usage, match=wrong) as refused:
+        app(["worker", *words.split()], result_action="return_value", exit_on_error=False)
+    assert "c2VjcmV0" not in refused.value.message
+    assert LINK not in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ CLOSED = "data directory closed to others"
 NOT_CLOSED = "data directory not closed to others"
 OURS = [
     *("lock", "keelman.db", "keelman.db-wal", "keelman.db.before-2", "keelman.mark"),
+    *("joined.json", "joined.key", "joined.pem", "joined.ca.pem", "joining.json.new"),
     *("flight.jsonl", "flight.jsonl.1", "audit.jsonl", "audit.jsonl.7", "audit-refused.jsonl"),
 ]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keelman import moves
 from keelman.db import Db
+from keelman.errors import NotInvited
+from keelman.manager.inviting import Invitation
 from keelman.manager.nodes import Node, Use
-from keelman.manager.state import Record, SqliteState
+from keelman.manager.state import REMEMBERED_SECONDS, Record, SqliteState
 from keelman.queue import Queue
 from keelman.store import Store
 from keelman.task import Reason, State, Transition
@@ -113,3 +116,37 @@ async def test_what_is_forgotten_is_forgotten_whole(store: Store, state: SqliteS
     assert state.placements() == [on_a()]
     assert await state.forget(a_task(wish=1), NOW)
     assert (state.placements(), state.untold()) == ([], [])
+
+
+def invitation(until: float = NOW + 60, name: str = "", key: str = "") -> Invitation:
+    return Invitation(until=until, name=name, key=key)
+
+
+async def test_an_invitation_is_used_in_one_transaction(state: SqliteState) -> None:
+    """What the rules refuse is not recorded."""
+    await state.invite("d1", invitation(name="node-4"), NOW)
+    assert state.invitation("d1") == invitation(name="node-4")
+    assert state.invitation("d2") is None
+    after = await state.use_invitation("d1", lambda found: replace(found, key="k"))
+    assert state.invitation("d1") == after == invitation(name="node-4", key="k")
+
+    def refused(found: Invitation | None) -> Invitation:
+        raise NotInvited(f"{found}")
+
+    with pytest.raises(NotInvited):
+        await state.use_invitation("d1", refused)
+    assert state.invitation("d1") == after
+
+
+def replace(found: Invitation | None, **changes: str) -> Invitation:
+    assert found is not None
+    return msgspec.structs.replace(found, **changes)
+
+
+async def test_invitations_of_long_ago_are_forgotten(state: SqliteState) -> None:
+    """Not at once: so long one is told that it has expired."""
+    await state.invite("old", invitation(until=NOW), NOW)
+    await state.invite("d1", invitation(), NOW + REMEMBERED_SECONDS)
+    assert state.invitation("old") is not None
+    await state.invite("d2", invitation(), NOW + REMEMBERED_SECONDS + 1)
+    assert state.invitation("old") is None

@@ -66,3 +66,8 @@ def test_the_command_line_loads_no_worker_and_makes_no_keys_until_it_must() -> N
 def test_a_worker_without_tls_loads_nothing_that_reads_certificates() -> None:
     """It would be an eighth of its memory."""
     assert not {"cryptography", "keelman.certs"} & loaded_by("import keelman.cli.worker")
+
+
+def test_a_manager_without_tls_loads_nothing_that_makes_certificates() -> None:
+    """Nor does one that only could."""
+    assert not {"cryptography", "keelman.certs"} & loaded_by("import keelman.cli.manager")

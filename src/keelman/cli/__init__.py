@@ -91,6 +91,7 @@ app.command(completion.of(app), group=_MACHINE)
 
 _node = App(name="node", help="The nodes of a manager.", group=_MACHINES)
 _node.command(node.add, usage="Usage: keelman node add [OPTIONS] NAME URL")
+_node.command(node.invite, usage="Usage: keelman node invite [OPTIONS] [NAME]")
 for _command in (node.ls, node.inspect, node.cordon, node.uncordon, node.drain, node.rm):
     _node.command(_command)
 app.command(_node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 from typing import Annotated, Literal
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from keelman.cli.places import usual_data_dir
 from keelman.cli.steady import steady_clock
 from keelman.door import Credentials
 from keelman.errors import CannotStart
+from keelman.invitation import SECRET_BYTES
 from keelman.manager import Limits, ManagerOptions, NodeCredentials, serve
 from keelman.manager.nodes import Patience
 from keelman.manager.scheduler import Strategy
@@ -60,6 +62,10 @@ class Given:
         Path | None, _option("The certificate that the nodes are shown, in PEM.")
     ] = None
     node_key: Annotated[Path | None, _option("Its private key.")] = None
+    node_ca_key: Annotated[
+        Path | None,
+        _option("The private key of that CA: with it, workers join by `keelman node invite`."),
+    ] = None
     node_token_file: Annotated[
         Path | None, _option("The file with the token that the nodes are shown.")
     ] = None
@@ -105,7 +111,13 @@ def manager(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
         told.credentials.check()
     except CannotStart as error:
         raise Usage(error.message) from error
-    uvloop.run(serve(told, clock=steady_clock(), new_id=lambda: str(uuid4())))
+    running = serve(
+        told,
+        clock=steady_clock(),
+        new_id=lambda: str(uuid4()),
+        new_secret=lambda: token_bytes(SECRET_BYTES),
+    )
+    uvloop.run(running)
 
 
 def options(given: Given) -> ManagerOptions:
@@ -127,6 +139,7 @@ def options(given: Given) -> ManagerOptions:
             cert=given.node_cert,
             key=given.node_key,
             token_file=given.node_token_file,
+            ca_key=given.node_ca_key,
         ),
         limits=limits(given),
         audit_reads=given.audit_reads,

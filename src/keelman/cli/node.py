@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from keelman import words
+from keelman.answers import is_loopback, url
+from keelman.cert_names import EVERY_ADDRESS
 from keelman.cli import page, show
 from keelman.cli.asking import DEFAULT_ADDRESS, Address, Json, flag
 from keelman.cli.failures import Usage
+from keelman.invitation import LONGEST_SECONDS, USUAL_SECONDS, Link, read_token
 from keelman.machine import Resources
 from keelman.node_report import NodeReport
 
@@ -28,6 +33,25 @@ _Labels = Annotated[
 _Force = Annotated[
     bool,
     flag("Also with tasks on it: they are placed elsewhere, what runs there is forgotten."),
+]
+_Invited = Annotated[
+    str, Parameter(name="NAME", help="The node's name. Without it, that of whichever worker comes.")
+]
+_Host = Annotated[
+    str,
+    Parameter(name="--host", help="Where the manager reaches it. Usually where it asks from."),
+]
+_Minutes = Annotated[
+    int,
+    Parameter(
+        name="--minutes",
+        help="How long it is good.",
+        validator=Number(gte=1, lte=LONGEST_SECONDS // 60),
+    ),
+]
+_Manager = Annotated[
+    str | None,
+    Parameter(name="--manager", help="The manager's URL, as the new machine reaches it."),
 ]
 _COLUMNS = ("NAME", "STATUS", "USE", "TASKS", "CPU LEFT", "MEMORY LEFT", "LABELS", "URL")
 
@@ -45,6 +69,37 @@ async def add(
     async with addr.client() as client:
         await client.add_node(name, url, labels=labels)
     sys.stdout.write(f"{name}\n")
+
+
+async def invite(
+    name: _Invited = "",
+    /,
+    *,
+    host: _Host = "",
+    label: _Labels = None,
+    minutes: _Minutes = USUAL_SECONDS // 60,
+    manager: _Manager = None,
+    addr: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Print the command by which a new machine's worker joins."""
+    labels = dict(_label(text) for text in label or ())
+    seen = url(manager or addr.addr)
+    async with addr.client() as client:
+        told = await client.invite_node(name, host=host, labels=labels, seconds=minutes * 60)
+    sys.stdout.write(joining_line(name, Link(str(seen), read_token(told.token))) + "\n")
+    until = f"{told.until:%Y-%m-%dT%H:%MZ}"
+    sys.stderr.write(f"run it on the new machine; it is good for one worker, until {until}\n")
+    if is_loopback(seen):
+        words_on_reach = "as written, it is for this machine only: for another one, name where it"
+        sys.stderr.write(f"{words_on_reach} reaches the manager with --manager\n")
+
+
+def joining_line(name: str, link: Link) -> str:
+    """What is run on the new machine, as a shell takes it."""
+    words = ["keelman", "worker", *(("--name", name) if name else ())]
+    if not is_loopback(url(link.manager)):
+        words += ["--host", EVERY_ADDRESS[0]]
+    return shlex.join([*words, "--join", link.text])
 
 
 async def ls(*, json: Json = False, addr: Address = DEFAULT_ADDRESS) -> None:

@@ -23,6 +23,7 @@ from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
 from keelman.cli.steady import steady_clock
 from keelman.errors import CannotStart
+from keelman.invitation import read_link
 from keelman.room import UNBOUNDED, Offered
 from keelman.runtime import guards
 from keelman.spec import MEMORY_LEAST_BYTES
@@ -103,6 +104,9 @@ class Given:
     ] = None
     token_file: Annotated[
         Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
+    ] = None
+    join: Annotated[
+        str | None, _option("The link that keelman node invite prints: it joins that manager.")
     ] = None
     allow_mount: Annotated[
         list[Path] | None,
@@ -207,9 +211,9 @@ _USUAL = Given()
 
 def worker(*, given: Annotated[Given, Parameter(name="*")] = _USUAL) -> None:
     """Run a worker on this machine until it is told to stop; its containers run on."""
-    told = options(given)
     try:
-        told.credentials.check()
+        told = options(given)
+        told.check()
     except CannotStart as error:
         raise Usage(error.message) from error
     clock, boot = steady_clock(), this_boot()
@@ -224,6 +228,7 @@ def options(given: Given) -> WorkerOptions:
         name=given.name or socket.gethostname(),
         data_dir=(given.data_dir or usual_data_dir()).expanduser().absolute(),
         credentials=credentials(given),
+        join=None if given.join is None else read_link(given.join),
         allowed=allowed(given),
         offered=offered(given),
         pids_usual=given.default_pids_limit,

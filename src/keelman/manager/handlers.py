@@ -28,7 +28,7 @@ from keelman import (
 from keelman.api import Handler, json_response, read_json
 from keelman.audit_log import Subject
 from keelman.auditor import SUBJECT
-from keelman.manager import logs, reasons
+from keelman.manager import join_handlers, logs, reasons
 from keelman.manager.levels import Levels
 from keelman.manager.manager import Manager
 from keelman.manager.nodes import Use
@@ -255,6 +255,7 @@ ROUTES: tuple[Route[Handler[Manager]], ...] = (
     Route("POST", "/nodes/{node}/cordon", cordon_node, _THE_NODE, refusals=_CHANGED),
     Route("POST", "/nodes/{node}/uncordon", uncordon_node, _THE_NODE, refusals=_CHANGED),
     Route("POST", "/nodes/{node}/drain", drain_node, _THE_NODE, refusals=_CHANGED),
+    *join_handlers.ROUTES,
     Route(
         "GET",
         "/metrics",

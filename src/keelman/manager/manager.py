@@ -22,6 +22,7 @@ from keelman.manager import alone, asking, assign, constraints
 from keelman.manager.assign import Sight, Step
 from keelman.manager.calls import Send
 from keelman.manager.follow import Follow
+from keelman.manager.invitations import NOBODY_JOINS, Invitations, Joining
 from keelman.manager.limits import Limits
 from keelman.manager.membership import Membership
 from keelman.manager.node_client import Connect
@@ -55,6 +56,7 @@ class Manager:
         clock: Callable[[], float],
         limits: Limits,
         metrics: Metrics | None = None,
+        joining: Joining = NOBODY_JOINS,
     ) -> None:
         self.queue = Queue(store)
         self.db = Db(store)
@@ -77,6 +79,7 @@ class Manager:
             changed=self.node_changed,
         )
         self.membership = Membership(self.roster, self.state, self.follow, self.node_changed)
+        self.invitations = Invitations(self.state, self.membership, clock, joining)
         self._expired: set[str] = set()
 
     async def open(self) -> None:

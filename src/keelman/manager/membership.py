@@ -47,6 +47,24 @@ class Membership:
             self._follow.begin(node.name)
             self._changed(node.name)
 
+    def may_join(self, asked: NodeIn, *, again: bool) -> None:
+        """Whether a worker may become this node; `again`: also if it is one, at the same URL.
+
+        Raises: BadField, NodeKnown.
+        """
+        url = self._checked(asked.url)
+        for known in self._roster.nodes.values():
+            if known.name == asked.name and not (again and known.url == url):
+                words = f"node {known.name} is known, at {known.url}"
+                raise NodeKnown(f"{words}: take another --name, or remove that node first")
+            if known.name != asked.name and known.url == url:
+                raise NodeKnown(f"{url} is node {known.name} already")
+
+    async def join(self, asked: NodeIn) -> None:
+        """A worker that may is a node from here on; one that was stays as it is."""
+        if asked.name not in self._roster.nodes:
+            await self.add(asked)
+
     def _checked(self, address: str) -> str:
         try:
             checked = str(url(address)).rstrip("/")

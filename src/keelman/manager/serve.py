@@ -25,6 +25,7 @@ from keelman.db import Db
 from keelman.door import Credentials, Door
 from keelman.errors import CannotStart
 from keelman.manager.handlers import ROUTES
+from keelman.manager.invitations import Joining
 from keelman.manager.limits import Limits
 from keelman.manager.manager import Manager
 from keelman.manager.node_client import NodeClient
@@ -43,6 +44,7 @@ class NodeCredentials(Struct, frozen=True, kw_only=True):
     cert: Path | None = None
     key: Path | None = None
     token_file: Path | None = None
+    ca_key: Path | None = None  # with it, workers join by invitation
 
 
 class ManagerOptions(Struct, frozen=True, kw_only=True):
@@ -60,18 +62,20 @@ class ManagerOptions(Struct, frozen=True, kw_only=True):
 
 
 async def serve(
-    options: ManagerOptions, *, clock: Callable[[], float], new_id: Callable[[], str]
+    options: ManagerOptions,
+    *,
+    clock: Callable[[], float],
+    new_id: Callable[[], str],
+    new_secret: Callable[[], bytes],
 ) -> None:
     """Run a manager until SIGINT or SIGTERM.
 
-    `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call.
+    `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call, and
+    `new_secret` random bytes.
     Raises: CannotStart.
     """
-    own_log.configure(options.log_format)
-    for words in options.overridden:
-        log.warning("the environment wins over the file", what=words)
-    descriptors.raise_most()
-    connect = connector(options.node_credentials)
+    _begin(options)
+    connect, joining = connector(options.node_credentials), how_to_join(options, new_secret)
     async with AsyncExitStack() as undo:
         metrics = Metrics(clock)
         door = Door(options.credentials, clock, metrics.expiring)
@@ -79,7 +83,12 @@ async def serve(
         undo.callback(store.close)
         await _own(Db(store))
         manager = Manager(
-            store=store, connect=connect, clock=clock, limits=options.limits, metrics=metrics
+            store=store,
+            connect=connect,
+            clock=clock,
+            limits=options.limits,
+            metrics=metrics,
+            joining=joining,
         )
         await manager.open()
         auditor = _auditor(options, clock, metrics)
@@ -90,6 +99,13 @@ async def serve(
         door.check(options.host, on_loopback=api.on_loopback)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
         await _run(manager, api, door)
+
+
+def _begin(options: ManagerOptions) -> None:
+    own_log.configure(options.log_format)
+    for words in options.overridden:
+        log.warning("the environment wins over the file", what=words)
+    descriptors.raise_most()
 
 
 def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:
@@ -119,6 +135,24 @@ def connector(given: NodeCredentials) -> Callable[[str], AbstractAsyncContextMan
         return Client(url, token=token, tls=context if https else None)
 
     return connect
+
+
+def how_to_join(options: ManagerOptions, new_secret: Callable[[], bytes]) -> Joining:
+    """With the CA's key, by certificates; without TLS as it is. Raises: CannotStart."""
+    served, nodes = options.credentials, options.node_credentials
+    taken = frozenset(served.allow_client)
+    encrypted = served.tls_cert is not None
+    if nodes.ca_key is None:
+        return Joining(new_secret=new_secret, encrypted=encrypted, taken=taken)
+    if nodes.ca is None or nodes.cert is None or served.tls_cert is None:
+        words = (
+            "--node-ca-key needs --node-ca, --node-cert and --node-key, --tls-cert and --tls-key"
+        )
+        raise CannotStart(f"{words}: by these a worker that joins and the manager know each other")
+    from keelman.manager import authority  # noqa: PLC0415  # 8 MB that others go without
+
+    signer = authority.read(nodes.ca, nodes.ca_key, served=served.tls_cert, shown=nodes.cert)
+    return Joining(new_secret=new_secret, encrypted=True, authority=signer, taken=taken)
 
 
 def _token(path: Path) -> str:

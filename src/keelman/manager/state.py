@@ -1,4 +1,4 @@
-"""What the manager remembers beside tasks and wishes: nodes, placements, and news not read yet.
+"""What the manager remembers beside tasks and wishes: nodes, placements, news, invitations.
 
 `State` has only the methods that the manager calls, so that another store can stand in its place.
 `SqliteState` keeps it in the tables beside the tasks', in the same transactions.
@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from keelman import db
+from keelman.manager.inviting import Invitation
 from keelman.manager.news import News
 from keelman.manager.nodes import Node
 from keelman.manager.placement import Placement
@@ -29,8 +30,15 @@ CREATE TABLE IF NOT EXISTS placements (
 CREATE TABLE IF NOT EXISTS news (
     number INTEGER PRIMARY KEY AUTOINCREMENT, task_id TEXT NOT NULL, news BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS invitations (
+    digest TEXT PRIMARY KEY, until REAL NOT NULL, invitation BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS news_task ON news (task_id, number);
 """
+
+_INVITATION = "SELECT invitation FROM invitations WHERE digest = ?"
+
+REMEMBERED_SECONDS = 7 * 86_400.0  # so long it is told that an invitation has expired
 
 Recorded = Callable[[Transition | None], None]
 
@@ -85,6 +93,17 @@ class State(Protocol):
 
     async def forget(self, task: Task, now: float) -> bool:
         """Drop an ended task and all that is about it; False when a newer wish came."""
+
+    async def invite(self, digest: str, invitation: Invitation, now: float) -> None:
+        """Keep an invitation by the digest of its secret; those that ended long ago are dropped."""
+
+    def invitation(self, digest: str) -> Invitation | None:
+        """The invitation with a secret of this digest; None when there is none."""
+
+    async def use_invitation(
+        self, digest: str, used: Callable[[Invitation | None], Invitation]
+    ) -> Invitation:
+        """What `used` makes of the invitation that is kept, in one transaction; what it raises."""
 
 
 class SqliteState:
@@ -141,6 +160,18 @@ class SqliteState:
     async def forget(self, task: Task, now: float) -> bool:
         return await self._store.write(lambda connection: _forget(connection, task, now))
 
+    async def invite(self, digest: str, invitation: Invitation, now: float) -> None:
+        await self._store.write(lambda connection: _invite(connection, digest, invitation, now))
+
+    def invitation(self, digest: str) -> Invitation | None:
+        rows = self._store.read(_INVITATION, digest)
+        return msgspec.json.decode(rows[0][0], type=Invitation) if rows else None
+
+    async def use_invitation(
+        self, digest: str, used: Callable[[Invitation | None], Invitation]
+    ) -> Invitation:
+        return await self._store.write(lambda connection: _use(connection, digest, used))
+
 
 def _make_tables(connection: sqlite3.Connection) -> None:
     for statement in _TABLES.split(";"):
@@ -181,3 +212,26 @@ def _forget(connection: sqlite3.Connection, task: Task, now: float) -> bool:
     connection.execute("DELETE FROM placements WHERE task_id = ?", (task.id,))
     connection.execute("DELETE FROM news WHERE task_id = ?", (task.id,))
     return True
+
+
+def _invite(
+    connection: sqlite3.Connection, digest: str, invitation: Invitation, now: float
+) -> None:
+    long_ago = now - REMEMBERED_SECONDS
+    connection.execute("DELETE FROM invitations WHERE until < ?", (long_ago,))
+    _put_invitation(connection, digest, invitation)
+
+
+def _use(
+    connection: sqlite3.Connection, digest: str, used: Callable[[Invitation | None], Invitation]
+) -> Invitation:
+    row = connection.execute(_INVITATION, (digest,)).fetchone()
+    found = None if row is None else msgspec.json.decode(row[0], type=Invitation)
+    now_used = used(found)
+    _put_invitation(connection, digest, now_used)
+    return now_used
+
+
+def _put_invitation(connection: sqlite3.Connection, digest: str, one: Invitation) -> None:
+    values = (digest, one.until, msgspec.json.encode(one))
+    connection.execute("INSERT OR REPLACE INTO invitations VALUES (?, ?, ?)", values)

@@ -32,6 +32,7 @@ from keelman.door import Credentials, Door
 from keelman.errors import CannotRecord, CannotStart
 from keelman.files import lock_file
 from keelman.flight import Began
+from keelman.invitation import Link
 from keelman.machine import Resources
 from keelman.metrics import Metrics
 from keelman.room import Offered
@@ -39,7 +40,7 @@ from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
 from keelman.store import Store
-from keelman.worker import heard, stats
+from keelman.worker import heard, joining, stats
 from keelman.worker.handlers import ROUTES
 from keelman.worker.heard import Boot, Heard
 from keelman.worker.limits import Limits
@@ -64,6 +65,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     docker_certs: Path | None = None
     docker_config: Path | None = None
     credentials: Credentials = Credentials()
+    join: Link | None = None
     allowed: Allowed = Allowed()
     offered: Offered = Offered()
     pids_usual: int = guards.PIDS_USUAL
@@ -74,6 +76,13 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     audit_reads: bool = False
     log_format: Literal["auto", "console", "json"] = "auto"
     overridden: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """What only makes sense together is there together. Raises: CannotStart."""
+        if self.join is None:
+            self.credentials.check()
+        else:
+            joining.check(self.join, self.port, self.credentials)
 
     def limits_on(self, machine: Resources) -> Limits:
         """What tasks may have, and how long they are kept."""
@@ -105,9 +114,10 @@ async def serve(
     async with AsyncExitStack() as undo:
         undo.push_async_callback(engine.close)
         metrics = Metrics(clock)
-        door = Door(options.credentials, clock, metrics.expiring)
         store = _store(options.data_dir, new_id, metrics)
         undo.callback(store.close)
+        await _own(Db(store), options.name)
+        door = Door(await _credentials(options), clock, metrics.expiring)
         recorder = FlightFile(options.data_dir, lambda: _began(options, clock))
         undo.callback(recorder.close)
         worker = Worker(
@@ -119,7 +129,6 @@ async def serve(
             recorder=recorder,
             heard=Heard(boot, options.data_dir / heard.FILE_NAME),
         )
-        await _own(worker.db, options.name)
         auditor = _auditor(options, clock, metrics)
         undo.callback(auditor.close)
         around = (metrics.measure, auditor.audit)
@@ -146,6 +155,15 @@ def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Stor
     if store.new_log:
         log.warning("the log has a new id", why=store.new_log)
     return store
+
+
+async def _credentials(options: WorkerOptions) -> Credentials:
+    """Those that were given, or those that it gets by joining. Raises: CannotStart."""
+    if options.join is None:
+        return options.credentials
+    return await joining.joined(
+        options.join, options.name, options.port, options.data_dir, options.credentials
+    )
 
 
 def _engine(options: WorkerOptions) -> DockerRuntime:
