@@ -68,8 +68,14 @@ simulate: venv ## the worker in virtual time, crashing anywhere: SEEDS=1000 FROM
 	@$(BIN)/python -m tests.simulation "$(SEEDS)" "$(FROM)" "$(FAULT)"
 
 .PHONY: simulate-faults
-simulate-faults: venv ## the names of the deliberate faults that FAULT takes, one a line
+simulate-faults: venv ## the names of the deliberate faults that FAULT takes: of a worker, of a cluster
 	@$(BIN)/python -m tests.simulation faults
+	@echo
+	@$(BIN)/python -m tests.cluster faults
+
+.PHONY: simulate-cluster
+simulate-cluster: venv ## a manager and workers in virtual time, links cut, crashing anywhere: SEEDS FROM [FAULT]
+	@$(BIN)/python -m tests.cluster "$(SEEDS)" "$(FROM)" "$(FAULT)"
 
 .PHONY: torture
 torture: venv images ## kill -9, faults, a full disk, a reboot: on an engine of its own [ONLY=kills ROUNDS=n WRITE=1]

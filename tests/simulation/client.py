@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from keelman.errors import EventsGone, KeelmanError, Unavailable
 from keelman.events import Entry
+from keelman.keeper import Keeper
 from keelman.listing import Listing
 from keelman.task import State, TaskEvent, Transition
-from keelman.worker.worker import Worker
 from tests.simulation.engine import short
 from tests.simulation.ops import Asked
-from tests.simulation.process import Died, Process
+from tests.simulation.process import Died, Life
 
 AGAIN_SECONDS = 0.5
 CHECK = {"Type": "command", "Command": ["check"], "Interval": 2, "Timeout": 1, "Retries": 2}
@@ -75,7 +76,7 @@ class Manager:
     def __init__(
         self,
         clock: Callable[[], float],
-        now: Callable[[], Process | None],
+        now: Callable[[], Life[Any] | None],
         said: Callable[[str], None],
         failed: Callable[[str], None],
     ) -> None:
@@ -93,7 +94,7 @@ class Manager:
         while True:
             process, losses = self._now(), len(self.losses)
             try:
-                await present(process).ask(lambda worker: worker.add_task(event))
+                await present(process).ask(lambda keeper: keeper.add_task(event))
             except (Died, Unavailable):
                 await asyncio.sleep(AGAIN_SECONDS)
             except KeelmanError as error:
@@ -117,15 +118,15 @@ class Manager:
         what = "stop" if event.state is State.COMPLETED else f"run g{event.generation}"
         self._said(f"manager: {what} {short(event.task_id)}: {error.code if error else 'yes'}")
 
-    async def _reads_its_own(self, process: Process | None, event: TaskEvent) -> None:
+    async def _reads_its_own(self, process: Life[Any] | None, event: TaskEvent) -> None:
         """What was acknowledged is in the list at once."""
         if process is None or process.dead:
             return
 
-        async def read(worker: Worker) -> bool:
-            listed = json.loads(worker.get_tasks(Listing()).body)
+        async def read(keeper: Keeper) -> bool:
+            listed = json.loads(keeper.get_tasks(Listing()).body)
             there = event.task_id in [one["ID"] for one in listed]
-            return there or worker.db.buried(event.task_id)
+            return there or keeper.db.buried(event.task_id)
 
         try:
             if not await process.ask(read):
@@ -144,17 +145,17 @@ class Manager:
             except (Died, Unavailable):
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _listen(self, process: Process) -> None:
+    async def _listen(self, process: Life[Any]) -> None:
         """What comes next."""
-        heard = self.heard.setdefault(process.worker.db.log_id, [])
-        entries = await process.ask(lambda worker: worker.events.after(len(heard)))
+        heard = self.heard.setdefault(process.keeper.db.log_id, [])
+        entries = await process.ask(lambda keeper: keeper.events.after(len(heard)))
         self._hear(process, heard, entries)
 
-    def _hear(self, process: Process, heard: list[Transition], entries: list[Entry]) -> None:
+    def _hear(self, process: Life[Any], heard: list[Transition], entries: list[Entry]) -> None:
         for move in (entry.move for entry in entries):
             if move.seq != len(heard) + 1:
                 self._failed(f"I4: after Transition {len(heard)} came {move.seq}")
-            if not process.dead and process.worker.db.transitions(move.seq - 1, most=1) != [move]:
+            if not process.dead and process.keeper.db.transitions(move.seq - 1, most=1) != [move]:
                 self._failed(f"told before recorded: Transition {move.seq} is not on disk")
             heard.append(move)
             self._said(
@@ -163,7 +164,7 @@ class Manager:
             )
 
 
-def present(process: Process | None) -> Process:
+def present(process: Life[Any] | None) -> Life[Any]:
     """Raises: Died, when there is none."""
     if process is None:
         raise Died

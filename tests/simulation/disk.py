@@ -67,6 +67,7 @@ class SimStore(Store):
         """Its process is dead: the kernel closes what it held."""
         self._reader.close()
         self._writer.close()
+        self._mark.close()
         os.close(self._lock)
 
 

@@ -54,6 +54,8 @@ OUTSIDE = Context()
 class SimLoop(asyncio.AbstractEventLoop):
     """The loop. Times are seconds from 0."""
 
+    callbacks_most = CALLBACKS_MOST
+
     def __init__(self) -> None:
         self.now = 0.0
         self.errors: list[BaseException] = []
@@ -134,7 +136,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)
         try:
             task = self.create_task(main)
-            for _ in range(CALLBACKS_MOST):
+            for _ in range(self.callbacks_most):
                 if task.done():
                     return task.result()
                 self._once()

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from keelman.errors import KeelmanError
+from keelman.keeper import Keeper
 from keelman.runtime.fake import FakeRuntime
 from keelman.seen import Action
 from keelman.task import Task
@@ -22,7 +23,9 @@ from tests.simulation.engine import NAME, SimEngine
 from tests.simulation.loop import Mark, the_loop
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Keeper)
 Before = Callable[[Worker, Task, Action], None]
+LIMITS = Limits(start_slots=2, keep_ended_seconds=150.0)
 
 
 class Died(Exception):
@@ -49,24 +52,18 @@ class SimWorker(Worker):
         return await super().park(task_id, error)
 
 
-class Process:
-    """One life of the worker."""
+class Life(Generic[K]):
+    """One life of a process that keeps tasks: its loops, and what is asked of it."""
 
-    def __init__(
-        self,
-        engine: SimEngine,
-        disk: Disk,
-        *,
-        before: Before,
-        failed: Callable[[str], None],
-        died: asyncio.Event,
-    ) -> None:
+    keeper: K
+    store: SimStore
+
+    def __init__(self, failed: Callable[[str], None], died: asyncio.Event) -> None:
         self.mark = Mark()
         self.mark.on_death = self._died
         self._told = failed
         self._end = died
         self._unanswered: dict[asyncio.Future[Any], None] = {}
-        self.mark.context.run(self._begin, engine, disk, before)
 
     @property
     def dead(self) -> bool:
@@ -77,25 +74,18 @@ class Process:
         if not self.dead:
             self._told(words)
 
-    def _begin(self, engine: SimEngine, disk: Disk, before: Before) -> None:
-        self.store = SimStore(disk)
-        runtime = SimRuntime(engine, NAME)
-        limits = Limits(start_slots=2, keep_ended_seconds=150.0)
-        self.worker = SimWorker(
-            store=self.store, runtime=runtime, clock=engine.clock, limits=limits
-        )
-        self.worker.parked = lambda error: self._failed(f"internal error: {error!r}")
-        runtime.before_doing = lambda task, action: before(self.worker, task, action)
-        self.watch = Watch(self.worker, NAME, lambda engine_id: None)
-        self._main = the_loop().create_task(self._run(), context=self.mark.context.copy())
+    def _start(self, loops: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have its loops run, in its own context."""
+        context = self.mark.context.copy()
+        self._main = the_loop().create_task(self._run(loops), context=context)
 
-    async def _run(self) -> None:
+    async def _run(self, loops: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for loop in self.watch.loops:
-                    group.create_task(loop())
-        except BaseException as error:  # noqa: BLE001  # a worker does not end by itself
-            self._failed(f"the worker ended by itself: {error!r}")
+            await loops()
+        except BaseException as error:  # noqa: BLE001  # it does not end by itself
+            self._failed(f"the {self._what} ended by itself: {error!r}")
+
+    _what = "worker"
 
     def _died(self) -> None:
         self.store.drop()
@@ -103,8 +93,9 @@ class Process:
         for answer in self._unanswered:
             if not answer.done():
                 answer.set_exception(Died())
+                answer.exception()  # whoever asked may be dead by now, too
 
-    async def ask(self, handler: Callable[[Worker], Coroutine[Any, Any, T]]) -> T:
+    async def ask(self, handler: Callable[[K], Coroutine[Any, Any, T]]) -> T:
         """What a handler answers. Raises: Died, and what the handler raises."""
         if self.dead:
             raise Died
@@ -118,16 +109,56 @@ class Process:
             del self._unanswered[answer]
 
     async def _handle(
-        self, handler: Callable[[Worker], Coroutine[Any, Any, T]], answer: asyncio.Future[T]
+        self, handler: Callable[[K], Coroutine[Any, Any, T]], answer: asyncio.Future[T]
     ) -> None:
         try:
-            result = await handler(self.worker)
+            result = await handler(self.keeper)
         except KeelmanError as error:
             if not answer.done():
                 answer.set_exception(error)
         else:
             if not answer.done():
                 answer.set_result(result)
+
+
+class Process(Life[Worker]):
+    """One life of a worker. `clock` makes its own; without one it has the engine's."""
+
+    def __init__(
+        self,
+        engine: SimEngine,
+        disk: Disk,
+        *,
+        before: Before,
+        failed: Callable[[str], None],
+        died: asyncio.Event,
+        limits: Limits = LIMITS,
+        clock: Callable[[Mark], Callable[[], float]] | None = None,
+    ) -> None:
+        super().__init__(failed, died)
+        self._limits = limits
+        self._clock = engine.clock if clock is None else clock(self.mark)
+        self.mark.context.run(self._begin, engine, disk, before)
+
+    @property
+    def worker(self) -> Worker:
+        return self.keeper
+
+    def _begin(self, engine: SimEngine, disk: Disk, before: Before) -> None:
+        self.store = SimStore(disk)
+        runtime = SimRuntime(engine, NAME)
+        worker = self.keeper = SimWorker(
+            store=self.store, runtime=runtime, clock=self._clock, limits=self._limits
+        )
+        worker.parked = lambda error: self._failed(f"internal error: {error!r}")
+        runtime.before_doing = lambda task, action: before(worker, task, action)
+        self.watch = Watch(worker, NAME, lambda engine_id: None)
+        self._start(self._loops)
+
+    async def _loops(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for loop in self.watch.loops:
+                group.create_task(loop())
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from tests.simulation.ops import Asked, Script
-from tests.simulation.sim import Outcome
+from tests.simulation.outcome import Outcome
 
 RUNS_MOST = 600
 
@@ -37,9 +37,9 @@ def _smaller(script: Script) -> Iterator[Script]:
             rest = script.ops[:start] + script.ops[start + size :]
             yield msgspec.structs.replace(script, ops=rest)
         size //= 2
-    usual = Asked()
     for place, asked in enumerate(script.tasks):
-        for name in Asked.__struct_fields__:
+        usual = type(asked)()
+        for name in usual.__struct_fields__:
             if getattr(asked, name) != getattr(usual, name):
                 plainer = msgspec.structs.replace(asked, **{name: getattr(usual, name)})
                 tasks = (*script.tasks[:place], plainer, *script.tasks[place + 1 :])
@@ -62,7 +62,7 @@ def report(outcome: Outcome) -> str:
 
 
 def _plain(asked: Asked) -> str:
-    usual = Asked()
-    told = {name: getattr(asked, name) for name in Asked.__struct_fields__}
+    usual = type(asked)()
+    told = {name: getattr(asked, name) for name in usual.__struct_fields__}
     changed = {name: value for name, value in told.items() if value != getattr(usual, name)}
     return ", ".join(f"{name}={value!r}" for name, value in changed.items()) or "as usual"

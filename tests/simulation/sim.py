@@ -10,8 +10,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from msgspec import Struct
-
 from keelman.task import State, TaskEvent
 from keelman.wire import decode_event
 from tests.simulation.befall import befall
@@ -21,6 +19,7 @@ from tests.simulation.engine import SimEngine
 from tests.simulation.laws import Door
 from tests.simulation.loop import SimLoop, the_loop
 from tests.simulation.ops import Script
+from tests.simulation.outcome import Outcome
 from tests.simulation.process import Process
 from tests.simulation.verdict import check_stuck, check_world
 
@@ -28,19 +27,6 @@ MEMORY = Path("/dev/shm")
 NOW = 1_000_000.0
 SETTLE_SECONDS = 200.0
 FREE_SECONDS = 90.0
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What broke (nothing, one hopes), what happened, and how many callbacks the worker had."""
-
-    script: Script
-    broken: tuple[str, ...]
-    trace: tuple[str, ...]
-    lives: int
-    callbacks: int
-    busy: int  # those until peace
-    acknowledged: int
-    containers: int
 
 
 class Simulation:
@@ -212,9 +198,15 @@ def run(script: Script) -> Outcome:
             script=script,
             broken=tuple(simulation.broken),
             trace=tuple(simulation.trace),
-            lives=simulation.lives,
-            callbacks=simulation.callbacks,
+            counts={
+                "lives of the worker": simulation.lives,
+                "steps of its event loop": simulation.callbacks,
+                "wishes acknowledged": sum(
+                    one.refusal is None for one in simulation.manager.answers
+                ),
+                "containers started": sum(
+                    one.what == "started" for one in simulation.engine.history
+                ),
+            },
             busy=simulation.busy,
-            acknowledged=sum(one.refusal is None for one in simulation.manager.answers),
-            containers=sum(one.what == "started" for one in simulation.engine.history),
         )

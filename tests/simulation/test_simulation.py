@@ -17,8 +17,8 @@ import pytest
 from tests.simulation import scripts, sim
 from tests.simulation.faults import FAULTS
 from tests.simulation.ops import Script
+from tests.simulation.outcome import Outcome
 from tests.simulation.shrink import report, shrunk
-from tests.simulation.sim import Outcome
 from tests.simulation.world import planted_run, prepared
 
 pytestmark = pytest.mark.slow

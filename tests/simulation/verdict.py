@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from keelman.policy import restart_due
@@ -115,7 +116,8 @@ def _check_log(sim: Simulation) -> None:
         sim.fails(f"I4: the log's numbers have a gap: {[move.seq for move in moves]}")
     last: dict[str, Transition] = {}
     for move in moves:
-        _check_move(sim, last.get(move.task_id), move)
+        for words in objections(last.get(move.task_id), move):
+            sim.fails(words)
         last[move.task_id] = move
         check_cause(sim, move)
     for task_id, move in last.items():
@@ -124,16 +126,17 @@ def _check_log(sim: Simulation) -> None:
             sim.fails(f"I4: {short(task_id)} is {task.state.name}, its last move {move.to.name}")
 
 
-def _check_move(sim: Simulation, before: Transition | None, move: Transition) -> None:
+def objections(before: Transition | None, move: Transition) -> Iterator[str]:
+    """What is wrong with a move that follows another of the same task."""
     who = short(move.task_id)
     if (move.from_, move.to) not in EDGES:
-        sim.fails(f"I4: {who} moved from {move.from_.name} to {move.to.name}")
-    if before is None:
+        yield f"I4: {who} moved from {move.from_.name} to {move.to.name}"
+    if before is None or _another_life(before, move):
         return
-    if before.to is not move.from_ and not _another_life(before, move):
-        sim.fails(f"I4: {who} was {before.to.name} and moved from {move.from_.name}")
-    if move.attempt < before.attempt and not _another_life(before, move):
-        sim.fails(f"I4: {who} went back from attempt {before.attempt} to {move.attempt}")
+    if before.to is not move.from_:
+        yield f"I4: {who} was {before.to.name} and moved from {move.from_.name}"
+    if move.attempt < before.attempt:
+        yield f"I4: {who} went back from attempt {before.attempt} to {move.attempt}"
 
 
 def _another_life(before: Transition, move: Transition) -> bool:

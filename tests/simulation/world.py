@@ -12,8 +12,8 @@ from keelman.worker import probes
 from tests.simulation import sim
 from tests.simulation.faults import planted
 from tests.simulation.ops import Script
+from tests.simulation.outcome import Outcome
 from tests.simulation.process import no_session
-from tests.simulation.sim import Outcome
 
 CRITICAL = 50
 

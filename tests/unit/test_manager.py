@@ -11,6 +11,7 @@ from keelman.errors import BadField, NodeInUse, NodeKnown, UnknownNode, UnknownT
 from keelman.listing import Listing
 from keelman.machine import Resources
 from keelman.manager.nodes import Status, Use
+from keelman.manager.state import Record
 from keelman.node_report import NodeIn
 from keelman.task import Reason, State
 from tests.unit.given import TASK_ID
@@ -370,6 +371,57 @@ async def test_a_node_with_tasks_goes_only_by_force(tmp_path: Path) -> None:
         await manager.membership.remove(first, force=True)
         await until(lambda: node_of(manager) not in ("", first))
         await until(lambda: state_of(manager) is State.RUNNING)
+
+
+@in_virtual_time
+async def test_what_is_left_on_a_node_that_joins_again_is_stopped(tmp_path: Path) -> None:
+    """It had left by force, and its task runs elsewhere by now."""
+    cluster = Cluster(tmp_path, "a", "b")
+    async with cluster.up(), managing(cluster.manager()) as manager:
+        await cluster.join(manager)
+        await manager.add_task(an_event())
+        await until(lambda: state_of(manager) is State.RUNNING)
+        first = node_of(manager)
+        await manager.membership.remove(first, force=True)
+        await until(lambda: cluster["a"].running + cluster["b"].running == 2)
+        await cluster.join(manager)
+        await until(lambda: cluster[first].running == 0)
+        await pass_time(60)
+        assert state_of(manager) is State.RUNNING
+        assert node_of(manager) != first
+
+
+@in_virtual_time
+async def test_a_node_that_leaves_and_joins_at_once_is_there(tmp_path: Path) -> None:
+    """One request after the other, in memory as on disk."""
+    cluster = Cluster(tmp_path, "a")
+    async with cluster.up(), managing(cluster.manager()) as manager:
+        await cluster.join(manager)
+        members = manager.membership
+        async with asyncio.TaskGroup() as group:
+            group.create_task(members.remove("a", force=True))
+            group.create_task(cluster.join(manager))
+        assert members.names() == [node.name for node in manager.state.nodes()] == ["a"]
+        await until(lambda: manager.roster.status("a") is Status.READY)
+        assert "a" in manager.follow.clients
+
+
+@in_virtual_time
+async def test_a_copy_that_its_node_had_already_is_said_to_run(tmp_path: Path) -> None:
+    """It is taken up under a new number, of which it tells nothing."""
+    cluster = Cluster(tmp_path, "a")
+    async with cluster.up(), managing(cluster.manager()) as manager:
+        await cluster.join(manager)
+        await manager.add_task(an_event())
+        await until(lambda: state_of(manager) is State.RUNNING)
+        placement = manager.state.placement(TASK_ID)
+        again = placement.on("a")
+        await manager.state.record(
+            Record(task=recorded(manager).to(State.SCHEDULED), placement=again), lambda move: None
+        )
+        manager.lanes.wake(TASK_ID)
+        await until(lambda: state_of(manager) is State.RUNNING)
+        assert len(cluster["a"].machine.engine.made) == 1
 
 
 @in_virtual_time

@@ -12,7 +12,7 @@ from keelman.manager import outcome
 from keelman.manager.assign import DRAIN_SECONDS, Sight, Step, step, unplaced_words
 from keelman.manager.calls import Clear, Look, Send, Stop
 from keelman.manager.nodes import Status
-from keelman.manager.placement import Copy, Placement
+from keelman.manager.placement import Copy, Placement, Refusal
 from keelman.manager.scheduler import Placed, Unplaced
 from keelman.task import EDGES, Reason, State, Task, Wish
 from tests.unit.given import NOW, RUN, STOP, TASK_ID, a_task, a_wish
@@ -23,6 +23,7 @@ from tests.unit.given_assign import (
     OLD,
     READY,
     SUSPECT,
+    a_report,
     chosen,
     decided,
     listed,
@@ -118,8 +119,45 @@ def test_a_stop_of_what_is_nowhere_is_done() -> None:
     """Whether it never was anywhere, or its node was removed."""
     assert decided(STOP, a_task(), NOWHERE).task.state is S.COMPLETED
     gone = decided(STOP, a_task(S.RUNNING), on_a(), nodes={})
-    assert gone.placement.node == ""
-    assert decided(STOP, gone.task, gone.placement, nodes={}).task.state is S.COMPLETED
+    assert (gone.placement.node, gone.task.state) == ("", S.COMPLETED)
+
+
+def test_a_task_whose_node_was_removed_is_not_running() -> None:
+    """Another attempt waits for a place; one that nobody has taken is what it was."""
+    found = decided(RUN, a_task(S.RUNNING, node="a"), on_a(), nodes={})
+    assert (found.task.state, found.task.node, found.placement.node) == (S.SCHEDULED, "", "")
+    assert (found.task.reason, found.task.message) == (Reason.NODE_LOST, "node a was removed")
+    assert (found.task.attempt, found.transition is not None) == (2, True)
+    assert decided(RUN, a_task(), chosen(), nodes={}).task.state is S.PENDING
+
+
+@pytest.mark.parametrize("place", [None, NONE], ids=["not decided", "nowhere"])
+def test_who_waits_for_a_place_gives_up_older_copies(place: Unplaced | None) -> None:
+    """They may have the very room that it needs."""
+    nodes = {"a": LOST, "b": READY}
+    nowhere = NOWHERE.but(number=2, stale=(OLD,))
+    found = decided(RUN, a_task(S.SCHEDULED), nowhere, nodes=nodes, place=place)
+    assert (found.call, found.wants) == (Clear(copy=OLD), True)
+    found = decided(RUN, a_task(S.RUNNING), on_a(stale=(OLD,)), nodes=nodes, place=place)
+    assert (found.call, found.wants) == (Clear(copy=OLD), True)
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_waiting() -> None:
+    """A time that is further ahead than any is cut to its most."""
+    ahead = NOW + 10_800
+    refusal = Refusal(node="c", words="full", until=ahead)
+    old = Copy(node="b", number=1, until=ahead)
+    before = on_a(known=False, due=ahead, stale=(old,), refusals=(refusal,))
+    found = decided(RUN, a_task(S.RUNNING), before, nodes={"a": READY, "b": READY})
+    assert found.placement.due == found.wake == NOW + 30.0
+    assert [one.until for one in found.placement.stale] == [NOW + DRAIN_SECONDS]
+    assert [one.until for one in found.placement.refusals] == [NOW + 60.0]
+
+
+def test_a_stop_of_an_adopted_copy_is_looked_after() -> None:
+    """It does not tell all that it does under its new number."""
+    there = on_a(stopped=STOP.seq, adopted=True, known=False)
+    assert decided(STOP, a_task(S.RUNNING), there).call == Look(copy=HERE)
 
 
 def test_a_drained_node_is_left_and_its_copy_stopped_when_the_other_runs() -> None:
@@ -230,7 +268,7 @@ def broken_law(
         or wish.stops,
         "a stop waits for its node": not (wish.stops and _stopped_now(task, found))
         or sight.news is not None
-        or not placement.node,
+        or placement.node not in sight.nodes,
     }
     return next((law for law, holds in laws.items() if not holds), None)
 
@@ -287,7 +325,7 @@ def _steps_to_rest(wish: Wish, task: Task, placement: Placement, sight: Sight) -
 def _answered(wish: Wish, found: Step) -> Step:
     match found.call:
         case Send():
-            return outcome.sent(found.task, found.placement, NOW)
+            return outcome.sent(found.task, found.placement, a_report(State.PENDING), NOW)
         case Stop():
             return outcome.stopped(wish, found.task, found.placement)
         case Look():

@@ -10,7 +10,7 @@ from keelman import hiding
 from keelman.health import Health
 from keelman.manager import mirror
 from keelman.manager.news import News
-from keelman.manager.placement import Placement
+from keelman.manager.placement import Copy, Placement
 from keelman.task import EDGES, HostPort, Reason, State, Task, Wish
 from keelman.wire import TaskReport
 from tests.unit.given import NOW, RUN, STOP, a_task
@@ -125,6 +125,57 @@ def test_what_is_missing_is_to_be_sent_again() -> None:
         True,
         S.RUNNING,
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "news", "left"),
+    [
+        (S.RUNNING, moved(S.SCHEDULED, S.RUNNING, node="b", number=1), (Copy(node="b", number=1),)),
+        (S.RUNNING, listed(S.RUNNING, node="b", number=9), (Copy(node="b", number=9),)),
+        (S.RUNNING, moved(S.RUNNING, S.FAILED, node="b", number=1), ()),
+        (S.RUNNING, missing(node="b", number=1), ()),
+        (S.RUNNING, moved(S.SCHEDULED, S.RUNNING, number=1), ()),
+        (S.COMPLETED, moved(S.SCHEDULED, S.RUNNING), (Copy(node="a", number=2),)),
+    ],
+)
+def test_a_copy_that_lives_elsewhere_is_left_over(
+    task: State, news: News, left: tuple[Copy, ...]
+) -> None:
+    """However it came there: it is to be stopped. On its own node it is the present one."""
+    told = mirror.read(RUN, a_task(task), on_a(), news, NOW)
+    assert (told.placement.stale, told.transition) == (left, None)
+
+
+def test_of_copies_on_one_node_the_newest_is_left_over() -> None:
+    """What is stopped by its number takes all that are older with it."""
+    news = moved(S.SCHEDULED, S.RUNNING, node="b", number=1)
+    drained = Copy(node="b", number=1, until=NOW + 9)
+    for known in (drained, Copy(node="b", number=2)):
+        told = mirror.read(RUN, a_task(S.RUNNING), on_a(stale=(known,)), news, NOW)
+        assert told.placement.stale == (known,)
+
+
+def test_an_adopted_copy_is_looked_at_when_its_older_number_moves() -> None:
+    """The move is not told again under the new one."""
+    news = moved(S.RUNNING, S.COMPLETED, number=1)
+    told = mirror.read(RUN, a_task(S.RUNNING), on_a(adopted=True), news, NOW)
+    assert (told.placement.known, told.task.state) == (False, S.RUNNING)
+    assert mirror.read(RUN, a_task(S.RUNNING), on_a(), news, NOW).placement.known
+
+
+def test_what_a_look_has_told_of_an_adopted_copy_is_no_news() -> None:
+    """It is logged once."""
+    adopted, runs = on_a(adopted=True), a_task(S.RUNNING)
+    assert read_all(RUN, runs, adopted, moved(S.SCHEDULED, S.RUNNING))[1] == []
+    second = a_task(S.RUNNING, attempt=2)
+    assert read_all(RUN, second, adopted, moved(S.RUNNING, S.SCHEDULED))[1] == []
+    assert read_all(RUN, runs, adopted, moved(S.RUNNING, S.SCHEDULED))[1] != []
+
+
+def test_what_ran_is_said_to_have_run() -> None:
+    """Also when only its end was heard."""
+    moves = read_all(RUN, a_task(S.SCHEDULED), on_a(), moved(S.RUNNING, S.COMPLETED))[1]
+    assert moves == ["SCHEDULED RUNNING #1", "RUNNING COMPLETED #1"]
 
 
 def test_attempts_go_on_where_those_of_the_node_begin() -> None:

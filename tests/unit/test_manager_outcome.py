@@ -6,10 +6,10 @@ import pytest
 
 from keelman.manager import outcome
 from keelman.manager.calls import Call, Clear, Look, NoAnswer, Refused, Send, Stop, Trouble
-from keelman.manager.placement import Copy, Placement
+from keelman.manager.placement import REFUSED_SECONDS, Copy, Placement
 from keelman.task import Reason, State
 from tests.unit.given import NOW, RUN, STOP, a_task
-from tests.unit.given_assign import OLD, chosen, on_a
+from tests.unit.given_assign import OLD, a_report, chosen, on_a
 
 HERE = Copy(node="a", number=2)
 SEND, TELL, LOOK, CLEAR = Send(copy=HERE), Stop(copy=HERE), Look(copy=HERE), Clear(copy=OLD)
@@ -42,14 +42,24 @@ def test_waiting_has_an_end() -> None:
 
 def test_what_is_taken_is_scheduled() -> None:
     """With its Transition, once."""
-    after = outcome.sent(a_task(), chosen(tries=3, due=NOW), NOW)
+    after = outcome.sent(a_task(), chosen(tries=3, due=NOW), a_report(S.PENDING), NOW)
     assert (after.task.state, after.placement.accepted, after.placement.tries) == (
         S.SCHEDULED,
         True,
         0,
     )
     assert after.transition is not None
-    assert outcome.sent(after.task, after.placement, NOW).transition is None
+    assert outcome.sent(after.task, after.placement, a_report(S.PENDING), NOW).transition is None
+
+
+def test_a_copy_that_was_there_already_is_asked_how_it_is() -> None:
+    """It began under an older number, and tells nothing anew."""
+    sent = outcome.sent(a_task(), chosen(), a_report(S.RUNNING), NOW)
+    assert sent.placement.adopted
+    looked = outcome.looked(RUN, sent.task, sent.placement, a_report(S.RUNNING), NOW)
+    assert (looked.task.state, looked.placement.known) == (S.RUNNING, False)
+    again = outcome.looked(RUN, looked.task, looked.placement, a_report(S.RUNNING), NOW)
+    assert (again.transition, again.placement.known) == (None, True)
 
 
 @pytest.mark.parametrize("code", ["not_allowed", "insufficient_resources"])
@@ -59,7 +69,7 @@ def test_a_node_that_refuses_is_remembered(code: str) -> None:
     after = outcome.failed(RUN, SEND, (a_task(node="a"), chosen()), no, NOW)
     assert (after.placement.node, after.task.node, after.placement.number) == ("", "", 2)
     assert after.placement.refused_by(NOW) == {"a"}
-    assert after.placement.refused_by(NOW + outcome.REFUSED_SECONDS) == frozenset()
+    assert after.placement.refused_by(NOW + REFUSED_SECONDS) == frozenset()
 
 
 @pytest.mark.parametrize("call", [SEND, TELL], ids=["send", "stop"])

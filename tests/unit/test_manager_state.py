@@ -71,7 +71,7 @@ async def test_a_node_s_record_and_what_was_heard_of_it_do_not_meet(state: Sqlit
     """An operator changes the one while the other goes on."""
     await state.put_node(Node(name="a", url="u"))
     await state.hear("a", [], "log:1")
-    await state.put_node(Node(name="a", url="u", use=Use.CORDONED))
+    await state.change_node(Node(name="a", url="u", use=Use.CORDONED))
     assert state.seen("a") == "log:1"
 
 
@@ -81,6 +81,16 @@ async def test_nothing_is_heard_of_a_node_that_was_removed(state: SqliteState) -
     await state.drop_node("a")
     await state.hear("a", [(TASK_ID, FIRST)], "log:1")
     assert (state.nodes(), state.untold(), state.seen("a")) == ([], [], "")
+
+
+async def test_what_changes_of_a_node_that_was_removed_does_not_bring_it_back(
+    state: SqliteState,
+) -> None:
+    """Its last heartbeat comes too late, too."""
+    await state.put_node(Node(name="a", url="u"))
+    await state.drop_node("a")
+    await state.change_node(Node(name="a", url="u", worker="w"))
+    assert state.nodes() == []
 
 
 async def test_a_failure_from_before_a_stop_is_not_recorded(

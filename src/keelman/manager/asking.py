@@ -58,14 +58,14 @@ async def _answered(
     task, placement = step.task, step.placement
     match call:
         case Send():
-            await client.send(event_of(task, placement))
-            return outcome.sent(task, placement, clock())
+            report = await client.send(event_of(task, placement))
+            return outcome.sent(task, placement, report, clock())
         case Stop(copy=copy):
             await client.stop(task.id, generation=copy.number)
             return outcome.stopped(wish, task, placement)
         case Look():
             report = await client.task(task.id)
-            return outcome.looked(task, placement, report, clock())
+            return outcome.looked(wish, task, placement, report, clock())
         case Clear(copy=copy):
             await client.stop(task.id, generation=copy.number)
             report = await client.task(task.id)

@@ -64,6 +64,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 def step(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float) -> Step:
     """The next step for one task, from what is desired, recorded, and seen."""
+    placement = placement.within(now, DRAIN_SECONDS)
     if not task.state.ended:
         task = task.but(wish=wish.seq, generation=max(wish.generation, task.generation))
     if sight.news is not None:
@@ -71,7 +72,7 @@ def step(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float)
     if task.state.ended:
         return _ended(wish, task, placement, sight, now)
     if placement.node and placement.node not in sight.nodes:
-        return Step(task=task, placement=placement.nowhere())  # removed, and its copy forgotten
+        return _removed(wish, task, placement, sight, now)
     if wish.stops:
         return _stop(wish, task, placement, sight, now)
     return _run(task, placement, sight, now)
@@ -80,6 +81,18 @@ def step(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float)
 def _read(wish: Wish, task: Task, placement: Placement, news: News, now: float) -> Step:
     told = mirror.read(wish, task, placement, news, now)
     return Step(task=told.task, placement=told.placement, transition=told.transition, read=told.all)
+
+
+def _removed(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float) -> Step:
+    """Its node is no longer one, and its copy there is forgotten."""
+    gone = placement.nowhere()
+    if wish.stops:
+        return _stop(wish, task, gone, sight, now)
+    if task.state is State.PENDING:
+        return Step(task=task, placement=gone)
+    words = f"node {placement.node} was removed"
+    after = _again(task, Reason.NODE_LOST, words, node="")
+    return Step(task=after, placement=gone, transition=moves.moved(task, after, now).transition)
 
 
 # -- ended -----------------------------------------------------------------------------------------
@@ -118,6 +131,8 @@ def _stop(wish: Wish, task: Task, placement: Placement, sight: Sight, now: float
         return _send(task, placement, sight, now)
     if placement.stopped < wish.seq:
         return _called(task, placement, Stop(copy=placement.here), now)
+    if placement.adopted and not placement.known:
+        return _called(task, placement, Look(copy=placement.here), now)
     return _rest(task, placement, sight, now)
 
 
@@ -173,9 +188,9 @@ def _find_place(task: Task, placement: Placement, sight: Sight, now: float) -> S
             return Step(task=task, placement=placement.on(node), wake=now)
         case Unplaced(reasons=reasons):
             task = task.but(node="", reason=Reason.NO_NODE, message=unplaced_words(reasons))
-            return Step(task=task, placement=placement, wants=True)
         case None:
-            return Step(task=task.but(node=""), placement=placement, wants=True)
+            task = task.but(node="")
+    return _wanting(_rest(task, placement, sight, now))
 
 
 def _move(task: Task, placement: Placement, sight: Sight, why: Reason, now: float) -> Step:
@@ -187,10 +202,10 @@ def _move(task: Task, placement: Placement, sight: Sight, why: Reason, now: floa
             return _wanting(_attend(task, placement, sight, now))
         case Unplaced(reasons=reasons):
             words = f"node {placement.node} is lost; {unplaced_words(reasons)}"
-            task = task.but(reason=why, message=words)
-            return Step(task=task, placement=placement.but(known=False), wants=True)
+            task, placement = task.but(reason=why, message=words), placement.but(known=False)
         case _:
-            return Step(task=task, placement=placement, wants=True)
+            pass
+    return _wanting(_rest(task, placement, sight, now))
 
 
 def _wanting(step: Step) -> Step:
@@ -208,17 +223,22 @@ def _moved(task: Task, placement: Placement, node: str, why: Reason, now: float)
         task = task.but(node=node, reason=Reason.NONE, message="")
         return Step(task=task, placement=placement, wake=now)
     lost = f"node {old.node} is lost" if why is Reason.NODE_LOST else f"node {old.node} is drained"
-    after = task.to(
+    after = _again(task, why, f"{lost}; placed on {node}", node=node)
+    done = moves.moved(task, after, now)
+    return Step(task=after, placement=placement, transition=done.transition)
+
+
+def _again(task: Task, why: Reason, words: str, *, node: str) -> Task:
+    """The next attempt, on another node."""
+    return task.to(
         State.SCHEDULED,
         **moves.FRESH,
         attempt=task.attempt + 1,
         node=node,
         reason=why,
-        message=f"{lost}; placed on {node}",
+        message=words,
         exit_code=None,
     )
-    done = moves.moved(task, after, now)
-    return Step(task=after, placement=placement, transition=done.transition)
 
 
 def unplaced_words(reasons: Mapping[str, str]) -> str:

@@ -88,7 +88,8 @@ class Follow:
                     group.create_task(self._beat(node.name, client), name=f"beat {node.name}")
                     group.create_task(self._events(node.name, client), name=f"events {node.name}")
             finally:
-                del self.clients[node.name]
+                if self.clients.get(node.name) is client:  # it may have left, and joined again
+                    del self.clients[node.name]
 
     # -- the heartbeat ---------------------------------------------------------------------------
 
@@ -146,13 +147,13 @@ class Follow:
         if not node.worker:
             node = msgspec.structs.replace(node, worker=report.name)
             self._roster.add(node)
-            await self._state.put_node(node)
+            await self._state.change_node(node)
         self._roster.hear(name, report)
 
     def _note_status(self, name: str) -> None:
         """Who is concerned is told of what has changed."""
         if name not in self._roster.nodes:
-            return
+            return  # it was removed meanwhile
         status = self._roster.status(name)
         if self._status.get(name) is status:
             return
@@ -209,9 +210,11 @@ class Follow:
     def _news(
         self, name: str, reports: list[TaskReport], taken: dict[str, int]
     ) -> list[tuple[str, News]]:
-        ours = {one.task_id for one in self._roster.tenants(name)}
+        here = {one.task_id for one in self._roster.tenants(name)}
         listed: list[tuple[str, News]] = [
-            (one.id, Listed(node=name, report=one)) for one in reports if one.id in ours
+            (one.id, Listed(node=name, report=one))
+            for one in reports
+            if one.id in here or (not one.state.ended and self._ours(one.id))
         ]
         there = {one.id for one in reports}
         gone: list[tuple[str, News]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ class Membership:
     ) -> None:
         self._roster, self._state, self._follow = roster, state, follow
         self._changed = changed
+        self._one_by_one = asyncio.Lock()  # who asks at once finds what the other has left
 
     def names(self) -> list[str]:
         """All nodes, in order."""
@@ -39,6 +41,10 @@ class Membership:
     async def add(self, asked: NodeIn) -> None:
         """A node joins; the same again changes nothing. Raises: BadField, NodeKnown."""
         node = Node(name=asked.name, url=self._checked(asked.url), labels=asked.labels)
+        async with self._one_by_one:
+            await self._add(node)
+
+    async def _add(self, node: Node) -> None:
         for known in self._roster.nodes.values():
             _compare(known, node)
         if node.name not in self._roster.nodes:
@@ -75,25 +81,30 @@ class Membership:
 
     async def use(self, name: str, use: Use) -> None:
         """What it may be used for from now on. Raises: UnknownNode."""
-        node = msgspec.structs.replace(self.get(name), use=use)
-        self._roster.add(node)
-        await self._state.put_node(node)
-        self._changed(name)
+        async with self._one_by_one:
+            node = msgspec.structs.replace(self.get(name), use=use)
+            self._roster.add(node)
+            await self._state.change_node(node)
+            self._changed(name)
 
     async def remove(self, name: str, *, force: bool) -> None:
         """A node leaves. With `force` also with tasks on it, which are then placed elsewhere.
 
         Raises: UnknownNode, NodeInUse.
         """
+        async with self._one_by_one:
+            self._check_may_go(name, force=force)
+            await self._state.drop_node(name)
+            self._follow.end(name)
+            self._roster.remove(name)
+            self._changed(name)
+
+    def _check_may_go(self, name: str, *, force: bool) -> None:
         self.get(name)
         concerned = list(self._roster.concerned(name))
         if concerned and not force:
             words = f"node {name} has {len(concerned)} tasks; drain it first, or force it"
             raise NodeInUse(words)
-        await self._state.drop_node(name)
-        self._follow.end(name)
-        self._roster.remove(name)
-        self._changed(name)
 
     def report(self, name: str) -> NodeReport:
         """A node, as it is now. Raises: UnknownNode."""

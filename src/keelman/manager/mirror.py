@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from keelman import hiding, moves
 from keelman.health import Health
-from keelman.manager.news import Listed, Missing, Moved, News, number_of
-from keelman.manager.placement import Placement
+from keelman.manager.news import Listed, Missing, Moved, News, lives, number_of
+from keelman.manager.placement import Copy, Placement
 from keelman.task import Reason, State, Task, Transition, Wish
 from keelman.wire import TaskReport, TransitionReport
 
@@ -38,7 +38,7 @@ class Mirrored(Struct, frozen=True, kw_only=True):
 def read(wish: Wish | None, task: Task, placement: Placement, news: News, now: float) -> Mirrored:
     """The next move that a piece of news makes. News of an older copy make none."""
     if (news.node, number_of(news)) != (placement.node, placement.number) or task.state.ended:
-        return Mirrored(task=task, placement=placement)
+        return Mirrored(task=task, placement=_left(task, placement, news))
     if isinstance(news, Missing):
         return Mirrored(task=task, placement=placement.but(accepted=False))
     placement = placement.but(accepted=True, taken=True, known=False, tries=0, due=0.0)
@@ -52,6 +52,20 @@ def read(wish: Wish | None, task: Task, placement: Placement, news: News, now: f
             if report.attempt:
                 placement = placement.based(report.attempt, task.attempt)
             return _listed(wish, task, placement, report, now)
+
+
+def _left(task: Task, placement: Placement, news: News) -> Placement:
+    """A copy that lives and is not the present one is left over, however it came there.
+
+    Its node was removed and has joined again, or a request arrived after it was given up. One of an
+    older number on the task's own node is the present one: what it does while it is told its new
+    number is only seen by another look.
+    """
+    if news.node == placement.node and not task.state.ended:
+        return placement.but(known=placement.known and not placement.adopted)
+    if not lives(news):
+        return placement
+    return placement.beside(Copy(node=news.node, number=number_of(news)))
 
 
 def _mirrored(step: moves.Step, placement: Placement, *, more: bool = False) -> Mirrored:
@@ -68,6 +82,11 @@ def _moved(
     at, attempt = move.time.timestamp(), placement.attempt_of(move.attempt)
     task = task.but(attempt=max(task.attempt, attempt), container_id=move.container_id)
     match move.to:
+        case _ if placement.adopted and _is_told(task, placement, move):
+            return Mirrored(task=task, placement=placement)
+        case _ if move.from_ is State.RUNNING and task.state is State.SCHEDULED:
+            ran = msgspec.structs.replace(move, to=State.RUNNING, reason="", message="")
+            return _mirrored(_runs(task, ran, at), placement, more=True)
         case State.SCHEDULED if move.from_ in _UP:
             return _mirrored(_restarted(task, move, at), placement)
         case State.RUNNING:
@@ -79,6 +98,15 @@ def _moved(
             return _mirrored(_ended(wish, task, move, at), placement)
         case _:  # it took it up, which is known
             return Mirrored(task=task, placement=placement)
+
+
+def _is_told(task: Task, placement: Placement, move: TransitionReport) -> bool:
+    """Whether it was seen already, in the whole Task, that it had moved there."""
+    attempt = placement.attempt_of(move.attempt)
+    if move.to is State.SCHEDULED:
+        return attempt < task.attempt
+    starts = move.to is State.RUNNING and move.from_ is not State.RUNNING
+    return attempt < task.attempt or (starts and task.state is State.RUNNING)
 
 
 def _restarted(task: Task, move: TransitionReport, at: float) -> moves.Step:
@@ -193,6 +221,17 @@ def _told(report: TaskReport, task: Task, to: State, attempt: int, at: float) ->
 
 def _at(when: datetime | None, now: float) -> float:
     return now if when is None else when.timestamp()
+
+
+def looked(
+    wish: Wish, task: Task, placement: Placement, report: TaskReport, now: float
+) -> Mirrored:
+    """The node was asked how it is. Of a copy that it had already that is all it tells."""
+    if placement.adopted and report.generation == placement.number and not task.state.ended:
+        if report.attempt:
+            placement = placement.based(report.attempt, task.attempt)
+        return _listed(wish, task, placement, report, now)
+    return Mirrored(task=detailed(task, placement, report), placement=known(placement))
 
 
 # -- what Transitions do not tell ------------------------------------------------------------------

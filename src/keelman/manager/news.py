@@ -43,3 +43,14 @@ def number_of(news: News) -> int:
             return report.generation
         case Missing(number=number):
             return number
+
+
+def lives(news: News) -> bool:
+    """Whether there is a copy, then, that has not ended."""
+    match news:
+        case Moved(move=move):
+            return not move.to.ended
+        case Listed(report=report):
+            return not report.state.ended
+        case Missing():
+            return False

@@ -9,18 +9,18 @@ from keelman import moves
 from keelman.manager import mirror
 from keelman.manager.assign import Step
 from keelman.manager.calls import Call, Clear, Look, NoAnswer, Refused, Send, Stop, Trouble
-from keelman.manager.placement import Copy, Placement
+from keelman.manager.placement import REFUSED_SECONDS, Copy, Placement
 from keelman.task import Reason, State, Task, Wish
 from keelman.wire import TaskReport
 
-REFUSED_SECONDS = 60.0
 GONE = ("unknown_task",)
 OVER = ("task_ended", "task_completed")
 
 
-def sent(task: Task, placement: Placement, now: float) -> Step:
-    """The node has it on disk."""
+def sent(task: Task, placement: Placement, report: TaskReport, now: float) -> Step:
+    """The node has it on disk; or had it already, of an older number, and tells nothing anew."""
     placement = placement.but(accepted=True, taken=True, known=False, tries=0, due=0.0)
+    placement = placement.but(adopted=report.state is not State.PENDING)
     if task.state is State.PENDING:
         up = moves.scheduled(task, now)
         return Step(task=up.task, placement=placement, transition=up.transition, wake=now)
@@ -33,10 +33,10 @@ def stopped(wish: Wish, task: Task, placement: Placement) -> Step:
     return Step(task=task, placement=placement)
 
 
-def looked(task: Task, placement: Placement, report: TaskReport, now: float) -> Step:
+def looked(wish: Wish, task: Task, placement: Placement, report: TaskReport, now: float) -> Step:
     """What its Transitions do not tell."""
-    task = mirror.detailed(task, placement, report)
-    return Step(task=task, placement=mirror.known(placement), wake=now)
+    told = mirror.looked(wish, task, placement, report, now)
+    return Step(task=told.task, placement=told.placement, transition=told.transition, wake=now)
 
 
 def cleared(task: Task, placement: Placement, copy: Copy, now: float) -> Step:

@@ -7,7 +7,7 @@ told, so that of two copies it is always known which is the older.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from keelman.values import Value
 
 TRY_AGAIN_SECONDS = 1.0
 TRY_AGAIN_MOST_SECONDS = 30.0
+REFUSED_SECONDS = 60.0
 
 
 class Copy(Value, frozen=True, kw_only=True):
@@ -37,14 +38,18 @@ class Refusal(Value, frozen=True, kw_only=True):
     until: float
 
 
+U = TypeVar("U", Copy, Refusal)
+
+
 class Placement(Value, frozen=True, kw_only=True):
     """Where a task is, and how far that is known.
 
     `node` is empty while it is nowhere. `accepted`: the node has said that it took it; `taken`: it
-    once had. `stopped` is the wish whose stop the node was told. `known`: what the node tells of
-    the copy beside its Transitions is in the Task. `base` added to an attempt of the node's is that
-    attempt in the Task (None: nothing was heard yet). `tries` counts the calls that failed in a
-    row, `due` is when the next is made.
+    once had; `adopted`: as a copy that it had already, of which it tells nothing anew. `stopped` is
+    the wish whose stop the node was told. `known`: what the node tells of the copy beside its
+    Transitions is in the Task. `base` added to an attempt of the node's is that attempt in the Task
+    (None: nothing was heard yet). `tries` counts the calls that failed in a row, `due` is when the
+    next is made.
     """
 
     task_id: str
@@ -52,6 +57,7 @@ class Placement(Value, frozen=True, kw_only=True):
     node: str = ""
     accepted: bool = False
     taken: bool = False
+    adopted: bool = False
     stopped: int = 0
     known: bool = False
     base: int | None = None
@@ -84,6 +90,7 @@ class Placement(Value, frozen=True, kw_only=True):
                 "number": self.number + 1,
                 "accepted": False,
                 "taken": False,
+                "adopted": False,
                 "known": False,
                 "base": None,
                 "tries": 0,
@@ -103,6 +110,13 @@ class Placement(Value, frozen=True, kw_only=True):
         others = [one for one in self.refusals if one.node != self.node and one.until > now]
         return self.nowhere().but(refusals=(*others, refusal))
 
+    def beside(self, copy: Copy) -> Placement:
+        """An older copy is about; what is known of one on its node already is kept."""
+        if any(one.node == copy.node and one.number >= copy.number for one in self.stale):
+            return self
+        others = (one for one in self.stale if one.node != copy.node)
+        return self.but(stale=(*others, copy))
+
     def without(self, copy: Copy) -> Placement:
         """An older copy is gone."""
         return self.but(stale=tuple(one for one in self.stale if one != copy))
@@ -111,6 +125,17 @@ class Placement(Value, frozen=True, kw_only=True):
         """A call failed: the next one is made after a while."""
         wait = min(TRY_AGAIN_SECONDS * 2.0 ** min(self.tries, 10), TRY_AGAIN_MOST_SECONDS)
         return self.but(tries=self.tries + 1, due=now + wait)
+
+    def within(self, now: float, drain_seconds: float) -> Placement:
+        """Times to come are cut to their most: the clock may have been set back since."""
+        due = min(self.due, now + TRY_AGAIN_MOST_SECONDS)
+        ends = [min(one.until, now + REFUSED_SECONDS) for one in self.refusals]
+        stops = [min(one.until, now + drain_seconds) for one in self.stale]
+        return self.but(
+            due=due,
+            refusals=tuple(map(_until, self.refusals, ends)),
+            stale=tuple(map(_until, self.stale, stops)),
+        )
 
     def based(self, attempt: int, present: int) -> Placement:
         """The first attempt that is heard of is the Task's present one."""
@@ -123,3 +148,7 @@ class Placement(Value, frozen=True, kw_only=True):
     def refused_by(self, now: float) -> frozenset[str]:
         """Nodes that are not asked for now."""
         return frozenset(one.node for one in self.refusals if one.until > now)
+
+
+def _until(one: U, until: float) -> U:
+    return msgspec.structs.replace(one, until=until)

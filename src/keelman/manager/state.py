@@ -62,7 +62,10 @@ class State(Protocol):
         """All nodes, by name."""
 
     async def put_node(self, node: Node) -> None:
-        """Record a node, or what changed of it."""
+        """Record a node."""
+
+    async def change_node(self, node: Node) -> None:
+        """Record what changed of a node; nothing, when it was dropped meanwhile."""
 
     async def drop_node(self, name: str) -> None:
         """Forget a node."""
@@ -120,7 +123,14 @@ class SqliteState:
         return [msgspec.json.decode(packed, type=Node) for (packed,) in rows]
 
     async def put_node(self, node: Node) -> None:
-        await self._store.write(lambda connection: _put_node(connection, node))
+        values = (node.name, msgspec.json.encode(node))
+        query = "INSERT OR REPLACE INTO nodes (name, node) VALUES (?, ?)"
+        await self._store.write(lambda connection: connection.execute(query, values))
+
+    async def change_node(self, node: Node) -> None:
+        values = (msgspec.json.encode(node), node.name)
+        query = "UPDATE nodes SET node = ? WHERE name = ?"
+        await self._store.write(lambda connection: connection.execute(query, values))
 
     async def drop_node(self, name: str) -> None:
         query = "DELETE FROM nodes WHERE name = ?"
@@ -176,15 +186,6 @@ class SqliteState:
 def _make_tables(connection: sqlite3.Connection) -> None:
     for statement in _TABLES.split(";"):
         connection.execute(statement)
-
-
-def _put_node(connection: sqlite3.Connection, node: Node) -> None:
-    values = (node.name, msgspec.json.encode(node))
-    connection.execute(
-        "INSERT INTO nodes (name, node) VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET node = excluded.node",
-        values,
-    )
 
 
 def _hear(
