@@ -167,20 +167,23 @@ class Store:
         while (first := self._jobs.get()) is not None:
             batch, began = [first, *self._waiting()], perf_counter()
             jobs = [job for job, _ in batch]
-            self._committing = True
-            try:
-                self._check_still_there()
-                _commit(self._writer, jobs)
-            except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
-                _lost(jobs, error)
-            self._version += 1
-            self._committing = False
+            self._commit(jobs)
             with contextlib.suppress(OSError, sqlite3.Error):  # it is behind: that is no lie
                 self._mark.reach(self._last_seq())
             self._committed(perf_counter() - began, jobs)
             for _, settle in batch:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     settle()
+
+    def _commit(self, jobs: list[Job]) -> None:
+        self._committing = True
+        try:
+            self._check_still_there()
+            _commit(self._writer, jobs)
+        except Exception as error:  # noqa: BLE001  # nobody may wait for ever, whatever it is
+            _lost(jobs, error)
+        self._version += 1
+        self._committing = False
 
     def _check_still_there(self) -> None:
         """What is written to a file that was deleted is on no disk."""

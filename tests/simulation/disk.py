@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from keelman.store import FILE_NAME, Job, Settle, Store, _commit, _lost
+from keelman.store import FILE_NAME, Job, Settle, Store
 from tests.simulation.loop import the_loop
 
 COMMIT_SECONDS = 0.002
@@ -53,15 +53,13 @@ class SimStore(Store):
         self._jobs = self._thread = submitted  # type: ignore[assignment]
 
     def _write(self, batch: list[tuple[Job, Settle]]) -> None:
-        jobs = [job for job, _ in batch]
-        try:
-            self._check_still_there()
-            self._disk.check()
-            _commit(self._writer, jobs)
-        except Exception as error:  # noqa: BLE001  # as the thread does it
-            _lost(jobs, error)
+        self._commit([job for job, _ in batch])
         for _, settle in batch:
             settle()
+
+    def _check_still_there(self) -> None:
+        super()._check_still_there()
+        self._disk.check()
 
     def drop(self) -> None:
         """Its process is dead: the kernel closes what it held."""
