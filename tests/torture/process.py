@@ -1,4 +1,4 @@
-"""The worker as a process that is killed often."""
+"""The worker, or the manager, as a process that is killed often."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ class Process:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ: dict[str, str] = {}
+        self.behind: tuple[str, ...] = ()  # what it is put behind, to run in another network
         self.program: tuple[str, ...] = ("keelman.cli",)
-        self._options = options
+        self.command: tuple[str, ...] = ("worker", "--name", name)
+        self.options = options
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it, and wait for nothing."""
         log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *self.program, "worker", "--name", self.name),
-            *("--port", str(self.port), "--data-dir", str(self.data_dir), *self._options),
+            *(*self.behind, sys.executable, "-m", *self.program, *self.command),
+            *("--port", str(self.port), "--data-dir", str(self.data_dir), *self.options),
             env={**os.environ, "DOCKER_HOST": self.engine_url, **self.environ},
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -50,3 +52,11 @@ class Process:
     def log(self) -> str:
         """All that it has said, over all its lives."""
         return self.log_file.read_text() if self.log_file.exists() else ""
+
+
+class ManagerProcess(Process):
+    """`keelman manager`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__("manager", folder, "", *options)
+        self.command = ("manager",)
