@@ -17,6 +17,7 @@ from tests.simulation.client import id_of
 if TYPE_CHECKING:
     from tests.cluster.sim import Cluster
 
+DEADLY = (ops.WorkerCrash, ops.WorkerDb, ops.Reboot, ops.EngineAway)
 USES = {ops.Cordon: Use.CORDONED, ops.Uncordon: Use.OPEN, ops.Drain: Use.DRAINING}
 
 
@@ -124,6 +125,7 @@ def _befall_link(sim: Cluster, op: ops.Cut | ops.Message) -> None:
 
 
 def _befall_node(sim: Cluster, node: Node, op: ops.OfNode) -> None:
+    node.was_dead |= isinstance(op, DEADLY)
     match op:
         case ops.WorkerCrash() if node.process is not None:
             node.process.mark.within(op.callbacks, lambda: node.kill(op.pause))
@@ -132,6 +134,7 @@ def _befall_node(sim: Cluster, node: Node, op: ops.OfNode) -> None:
             node.kill(op.pause)
         case ops.Reboot() if node.process is not None and not node.engine.is_down:
             node.engine.dies()
+            node.boots += 1
             node.kill(op.pause)
             sim.later(op.pause, node.engine.up)
         case ops.EngineAway() if not node.engine.is_down:

@@ -17,7 +17,8 @@ from keelman.runtime.marks import GENERATION_LABEL
 from keelman.task import State, Task, Wish
 from tests.cluster.machine import Node
 from tests.cluster.manager import DRAIN_SECONDS, PATIENCE
-from tests.cluster.ops import Jump
+from tests.cluster.ops import Jump, Wanted
+from tests.cluster.wishes import task_number
 from tests.simulation.engine import short
 from tests.simulation.loop import the_loop
 
@@ -138,6 +139,8 @@ class Laws:
         if (placement.node, placement.number) == (node.name, number):
             self._sim.fails(f"{who}: its present copy is stopped on {node.name}")
         drained = [one for one in placement.stale if one.node == node.name and one.until]
+        if self._asked(task_id).alone:  # then it is stopped before its successor runs
+            return
         if drained and self._is_early(task_id, drained[0]) and not self._has_run(placement):
             self._sim.fails(f"{who} is stopped on {node.name} before it runs on {placement.node}")
 
@@ -174,6 +177,7 @@ class Laws:
         if len(copies) > 1:
             self.counts["twice alive"] += 1
             self._check_twice(task_id, copies)
+            self._check_alone(task_id, copies)
 
     def copies(self, task_id: str) -> Iterator[tuple[str, int]]:
         """The live copies of a task: on which node, and of which number they were made."""
@@ -188,6 +192,18 @@ class Laws:
         for name in copies:
             if name not in known and not self._may_be_unknown(name):
                 self._sim.fails(f"{short(task_id)}: lives on {copies}, recorded: {sorted(known)}")
+
+    def _check_alone(self, task_id: str, copies: dict[str, int]) -> None:
+        """With StopAfterDisconnect never, while workers and engines live and no node leaves."""
+        excused = {node.name for node in self._sim.nodes if node.was_dead}
+        excused |= self._sim.operator.left
+        if self._asked(task_id).alone and not excused & set(copies):
+            self._sim.fails(f"{short(task_id)} is to be alone, and lives on {copies}")
+
+    def _asked(self, task_id: str) -> Wanted:
+        asked = self._sim.plan.tasks[task_number(task_id) - 1]
+        assert isinstance(asked, Wanted)
+        return asked
 
     def _may_be_unknown(self, name: str) -> bool:
         """Whether a copy there may be one that the manager does not know of.

@@ -9,6 +9,7 @@ from random import Random
 
 from keelman.machine import Resources
 from keelman.runtime.fake_container import FakeContainer
+from keelman.worker.heard import Boot
 from keelman.worker.limits import Limits
 from tests.cluster.loop import ClusterLoop
 from tests.cluster.ops import Shape
@@ -43,6 +44,10 @@ class Clock:
     def __call__(self) -> float:
         """What it shows."""
         return NOW + self.ahead + self._loop.now * self.rate
+
+    def since_boot(self) -> float:
+        """Seconds that nobody sets."""
+        return self._loop.now * self.rate
 
     def of_process(self, mark: Mark) -> Callable[[], float]:
         """What a process that begins now goes by: it never jumps."""
@@ -85,6 +90,8 @@ class Node:
         self._began = 0.0
         self.pause = PAUSE_SECONDS
         self.db_is_to_go = self.lost_db = False
+        self.boots = 0
+        self.was_dead = False  # its worker, once; or its engine was away, or its machine
         self._says, self._fails = says, fails
 
     async def supervise(self) -> None:
@@ -118,6 +125,7 @@ class Node:
                 capacity=self.capacity,
             ),
             clock=self.clock.of_process,
+            boot=Boot(id=f"{self.name}-{self.boots}", seconds=self.clock.since_boot),
         )
 
     @property

@@ -129,11 +129,12 @@ class AtManager(Op, frozen=True, kw_only=True):
 class Wanted(Asked, frozen=True, kw_only=True):
     """A task that may be asked for of a cluster; `zone` is that of the one node that it may go to.
 
-    `zone` 0 is any node.
+    `zone` 0 is any node. `alone`: it has StopAfterDisconnect, of so many seconds.
     """
 
     cpu: float = 0.0
     zone: int = 0
+    alone: int = 0
 
 
 class Shape(Struct, frozen=True, kw_only=True):

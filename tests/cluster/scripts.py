@@ -86,6 +86,7 @@ def _wanted(chance: Random, nodes: int) -> Wanted:
         grace=chance.choice((0, 2, 5)),
         cpu=chance.choice((0.0, 0.5, 1.0, 1.5)),
         zone=chance.choice((*(0,) * 9, chance.randint(1, nodes))),
+        alone=chance.choice((0, 0, 0, 4, 12, 30)),
     )
 
 

@@ -18,7 +18,7 @@ def event_of(number: int, event: int, asked: Asked, *, generation: int, tag: str
     assert isinstance(asked, Wanted)
     body = body_of(number, id_of(EVENTS_FROM + event), asked, generation=generation, tag=tag)
     told = json.loads(body)
-    told["Task"] |= {"Cpu": asked.cpu}
+    told["Task"] |= {"Cpu": asked.cpu, "StopAfterDisconnect": asked.alone}
     if asked.zone:
         told["Task"] |= {"Constraints": [f"node.labels.zone==z{asked.zone}"]}
     return decode_event(json.dumps(told).encode())

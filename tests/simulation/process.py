@@ -15,6 +15,8 @@ from keelman.keeper import Keeper
 from keelman.runtime.fake import FakeRuntime
 from keelman.seen import Action
 from keelman.task import Task
+from keelman.worker.heard import FILE_NAME as HEARD
+from keelman.worker.heard import Boot, Heard
 from keelman.worker.limits import Limits
 from keelman.worker.watch import Watch
 from keelman.worker.worker import Worker
@@ -134,9 +136,11 @@ class Process(Life[Worker]):
         died: asyncio.Event,
         limits: Limits = LIMITS,
         clock: Callable[[Mark], Callable[[], float]] | None = None,
+        boot: Boot | None = None,
     ) -> None:
         super().__init__(failed, died)
         self._limits = limits
+        self._heard = None if boot is None else Heard(boot, disk.directory / HEARD)
         self._clock = engine.clock if clock is None else clock(self.mark)
         self.mark.context.run(self._begin, engine, disk, before)
 
@@ -148,7 +152,11 @@ class Process(Life[Worker]):
         self.store = SimStore(disk)
         runtime = SimRuntime(engine, NAME)
         worker = self.keeper = SimWorker(
-            store=self.store, runtime=runtime, clock=self._clock, limits=self._limits
+            store=self.store,
+            runtime=runtime,
+            clock=self._clock,
+            limits=self._limits,
+            heard=self._heard,
         )
         worker.parked = lambda error: self._failed(f"internal error: {error!r}")
         runtime.before_doing = lambda task, action: before(worker, task, action)
