@@ -142,6 +142,7 @@ FAULTS: dict[str, Planted] = {
     "clock-trusted": {
         "keelman.manager.placement.Placement.within": lambda self, now, drain_seconds: self
     },
+    "not-waited-for": {"keelman.manager.alone.over_at": lambda task, heard: heard},
     "runs-nowhere": {"keelman.manager.assign._removed": runs_nowhere},
     "answer-before-commit": {"keelman.queue.Queue.put": answers_first},
 }

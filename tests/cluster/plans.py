@@ -83,6 +83,9 @@ TELLING: dict[str, Plan] = {
         common.Stop(at=5.0, task=1),
         ops.ManagerCrash(at=17.1, callbacks=1, pause=0.5),
     ),
+    "not-waited-for": _plan(
+        SEND, ops.Cut(at=4.0, node=1, way=Way.BOTH, seconds=60.0), alone=40, then_seconds=120.0
+    ),
     "runs-nowhere": _plan(SEND, ops.Remove(at=4.0, node=1), machines=(Shape(), Shape())),
     "answer-before-commit": _plan(SEND, common.Rest(at=4.0)),
 }
