@@ -66,7 +66,10 @@ MATRIX: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "stop_signal": ({"stop_signal": "SIGINT"}, {"Config.StopSignal": "SIGINT"}),
     "stop_timeout": ({"stop_timeout": 3}, {"Config.StopTimeout": 3}),
 }
-NOT_THE_ENGINES = {"name", "disk", "health_check", "timeout", "pull_policy", "constraints"}
+NOT_THE_ENGINES = {
+    *("name", "disk", "health_check", "timeout", "pull_policy", "constraints"),
+    "stop_after_disconnect",
+}
 
 
 def at(inspect: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - it is JSON
