@@ -28,7 +28,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONHASHSEED": "0"},
-            start_new_session=True,
+            process_group=0,  # of the same session: between sessions `nice` counts for nothing
         )
 
 
