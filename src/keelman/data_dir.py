@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 OTHERS = 0o077
 _OURS = re.compile(
     r"lock|\.?keelman\.(db|mark).*|(flight|audit|audit-refused)\.jsonl(\.[0-9]+)?"
-    r"|(joining\.json|joined\.(json|pem|key|ca\.pem))(\.new)?"
+    r"|heard\.(json|new)|(joining\.json|joined\.(json|pem|key|ca\.pem))(\.new)?"
 )
 
 

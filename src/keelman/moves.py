@@ -163,17 +163,24 @@ def restarted(
     task: Task, reason: Reason, message: str, now: float, *, exit_code: int | None
 ) -> Step:
     """The next attempt, after its back-off."""
-    after = task.to(
+    due, failures = now + backoff_seconds(task, task.failures), task.failures + 1
+    after = next_attempt(task, reason, message, exit_code, due=due, failures=failures)
+    return moved(task, after, now)
+
+
+def next_attempt(
+    task: Task, reason: Reason, message: str, exit_code: int | None, **changes: object
+) -> Task:
+    """A task on its way up once more; `changes` are to its other fields."""
+    return task.to(
         State.SCHEDULED,
         **FRESH,
         attempt=task.attempt + 1,
-        failures=task.failures + 1,
-        due=now + backoff_seconds(task, task.failures),
         reason=reason,
         message=message,
         exit_code=exit_code,
+        **changes,
     )
-    return moved(task, after, now)
 
 
 def finished(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from keelman.errors import ForbiddenClient, ForbiddenPage, KeelmanError, Unauthorized
 
-H = TypeVar("H", bound=Callable[..., object])
+H_co = TypeVar("H_co", bound=Callable[..., object], covariant=True)
 JSON = "application/json"
 STRANGERS: tuple[type[KeelmanError], ...] = (Unauthorized, ForbiddenClient, ForbiddenPage)
 
@@ -44,7 +44,7 @@ class Answer(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Route(Struct, Generic[H], frozen=True):
+class Route(Struct, Generic[H_co], frozen=True):
     """One line of the table.
 
     `parameters` None: the query is not looked at. `sent` is the body's type. `refusals` are the
@@ -55,7 +55,7 @@ class Route(Struct, Generic[H], frozen=True):
 
     method: str
     path: str
-    handler: H
+    handler: H_co
     answers: tuple[Answer, ...] = ()
     parameters: tuple[Parameter, ...] | None = ()
     refusals: tuple[type[KeelmanError], ...] = ()

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from aiohttp.web import Request, Response, StreamResponse
 
-from keelman import audit_log, listing, params, sse, wire
-from keelman.api import json_response, send_json
+from keelman import audit_log, errors, listing, params, sse, wire
+from keelman.api import Handler, json_response, send_json
 from keelman.auditor import SUBJECT
 from keelman.errors import BadField
 from keelman.keeper import Keeper
-from keelman.routes import Answer, Parameter
+from keelman.routes import Answer, Parameter, Route
 from keelman.task import State, TaskEvent
 from keelman.values import INT64_MAX
 
@@ -66,3 +66,48 @@ def task_id(request: Request) -> str:
         return str(UUID(text))
     except ValueError as error:
         raise BadField(f"taskID: {text[:80]!r} is not a UUID") from error
+
+
+READ = (errors.BadField, errors.UnknownTask, errors.CannotRecord)
+
+LIST: Route[Handler[Keeper]] = Route(
+    "GET",
+    "/tasks",
+    get_tasks,
+    (
+        Answer(
+            200,
+            "Tasks, in the order in which they were first asked for",
+            list[wire.TaskReport],
+            headers={"Last-Event-ID": "as of which Transition the list is"},
+        ),
+    ),
+    parameters=listing.PARAMETERS,
+    refusals=(errors.BadField, errors.TaskGone, errors.CannotRecord),
+)
+STOP: Route[Handler[Keeper]] = Route(
+    "DELETE",
+    "/tasks/{taskID}",
+    stop_task,
+    (Answer(204, "the stop is on disk, or the task has ended"),),
+    parameters=(GENERATION,),
+    refusals=(*READ, errors.StaleGeneration),
+)
+TRANSITIONS: Route[Handler[Keeper]] = Route(
+    "GET",
+    "/tasks/{taskID}/transitions",
+    get_transitions,
+    (Answer(200, "its Transitions, oldest first", list[wire.TransitionReport]),),
+    refusals=READ,
+)
+EVENTS: Route[Handler[Keeper]] = Route(
+    "GET",
+    "/events",
+    get_events,
+    (Answer(200, "Server-Sent Events, without end", media="text/event-stream"),),
+    parameters=sse.PARAMETERS,
+    refusals=(errors.BadField, errors.EventsGone, errors.TooMany, errors.CannotRecord),
+)
+LIVEZ: Route[Handler[Keeper]] = Route(
+    "GET", "/livez", livez, (WELL,), parameters=None, open=True, probe=True
+)

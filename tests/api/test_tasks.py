@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from keelman.allowed import Allowed
-from keelman.bounds import WHOLE_BYTES
+from keelman.bounds import PART_BYTES, WHOLE_BYTES
 from keelman.runtime.fake import FakeEngine
 from tests.api.conftest import IMAGE, Served, an_event, serving
 
@@ -190,10 +190,12 @@ async def test_a_worker_without_tasks_lists_none(served: Served, end: str) -> No
 
 async def test_a_large_list_is_told_as_a_small_one_is(served: Served) -> None:
     """It goes out in pieces, to a client that has to read."""
-    for _ in range(3):
-        await served.post(an_event(Env={"A": "x" * WHOLE_BYTES}))
+    long = "x" * (PART_BYTES // 4)
+    for _ in range(9):
+        await served.post(an_event(Command=["echo", long]))
     answer = await served.get("/tasks")
-    assert (answer.status, len(answer.json)) == (200, 3)
+    assert [one["Command"] for one in answer.json] == [["echo", long]] * 9
+    assert len(answer.body) > 2 * PART_BYTES > WHOLE_BYTES
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Content-Length"] == str(len(answer.body))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.e2e.machine import IGNORES_TERM, IMAGE, SLEEPS, Machine, until
 
 pytestmark = pytest.mark.engine
 
+FEW = 1024
 PENDING, SCHEDULED, RUNNING, COMPLETED, FAILED = range(5)
 WHOLE_LIFE = [(PENDING, SCHEDULED), (SCHEDULED, RUNNING)]
 
@@ -24,9 +26,28 @@ async def started(machine: Machine) -> None:
     await machine.start()
 
 
-def test_a_worker_may_have_as_many_descriptors_as_its_process(machine: Machine) -> None:
-    soft, hard = resource.prlimit(machine.pid, resource.RLIMIT_NOFILE)
+async def test_a_worker_may_have_as_many_descriptors_as_its_process(machine: Machine) -> None:
+    """Also where whoever starts it has fewer, as is usual."""
+    await machine.kill()
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, hard))
+    try:
+        await machine.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+    soft, _ = resource.prlimit(machine.pid, resource.RLIMIT_NOFILE)
     assert soft == min(hard, descriptors.MOST)
+
+
+async def test_its_memory_is_closed_to_others_when_it_starts(machine: Machine) -> None:
+    """All that lies there is known to be its own; one file that is not would leave it open."""
+    await until(lambda: asyncio.to_thread((machine.data_dir / "heard.json").exists))
+    await machine.kill()
+    for path in (machine.data_dir, *machine.data_dir.iterdir()):
+        path.chmod(0o755)
+    await machine.start()
+    assert stat.S_IMODE(machine.data_dir.stat().st_mode) == 0o700
+    assert not [path for path in machine.data_dir.iterdir() if path.stat().st_mode & 0o077]
 
 
 async def test_the_requests_of_the_book_work_unchanged(machine: Machine) -> None:

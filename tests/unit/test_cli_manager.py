@@ -111,10 +111,16 @@ def test_options_come_from_the_environment_and_a_file(
     assert given.limits.strategy is Strategy.BIN_PACK
 
 
-def test_who_is_lost_was_suspect_before() -> None:
-    """A shorter time to be lost than to be suspect makes no sense."""
-    patience = told("--suspect-seconds", "30", "--lost-seconds", "10").limits.patience
-    assert (patience.suspect_seconds, patience.lost_seconds) == (30, 30)
+@pytest.mark.parametrize(
+    ("words", "told_of"),
+    [
+        (("--suspect-seconds", "30", "--lost-seconds", "10"), "10 is before --suspect-seconds, 30"),
+        (("--suspect-seconds", "90"), "60 is before --suspect-seconds, 90"),
+    ],
+)
+def test_who_is_lost_was_suspect_before(words: tuple[str, ...], told_of: str) -> None:
+    with pytest.raises(Usage, match=f"--lost-seconds: {told_of}"):
+        told(*words)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ NOT_CLOSED = "data directory not closed to others"
 OURS = [
     *("lock", "keelman.db", "keelman.db-wal", "keelman.db.before-2", "keelman.mark"),
     *("joined.json", "joined.key", "joined.pem", "joined.ca.pem", "joining.json.new"),
+    *("heard.json", "heard.new"),
     *("flight.jsonl", "flight.jsonl.1", "audit.jsonl", "audit.jsonl.7", "audit-refused.jsonl"),
 ]
 

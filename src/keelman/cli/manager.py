@@ -16,8 +16,23 @@ from keelman import hiding
 from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
+from keelman.cli.serving import (
+    AllowClient,
+    AuditReads,
+    Form,
+    Host,
+    KeepEndedHours,
+    KeepEndedTasks,
+    Port,
+    ShowEnv,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    TokenFile,
+    credentials,
+    option,
+)
 from keelman.cli.steady import steady_clock
-from keelman.door import Credentials
 from keelman.errors import CannotStart
 from keelman.invitation import SECRET_BYTES
 from keelman.manager import Limits, ManagerOptions, NodeCredentials, serve
@@ -25,79 +40,56 @@ from keelman.manager.nodes import Patience
 from keelman.manager.scheduler import Strategy
 
 
-def _option(words: str, *, validator: Number | None = None) -> Parameter:
-    return Parameter(help=words, negative=(), validator=validator)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """What was given, wherever; None is "as usual on this machine"."""
 
-    host: Annotated[str, _option("The address to listen on.")] = "127.0.0.1"
-    port: Annotated[
-        int, _option("The port; 0 for any free one.", validator=Number(gte=0, lte=65535))
-    ] = 5555
+    host: Host = "127.0.0.1"
+    port: Port = 5555
     data_dir: Annotated[
         Path | None,
-        _option("Its memory. Usually keelman-manager, beside the folder that a worker has."),
+        option("Its memory. Usually keelman-manager, beside the folder that a worker has."),
     ] = None
-    tls_cert: Annotated[
-        Path | None, _option("Its certificate, in PEM: it speaks TLS, and nothing else.")
-    ] = None
-    tls_key: Annotated[Path | None, _option("The certificate's private key.")] = None
-    tls_ca: Annotated[
-        Path | None, _option("The CA that the certificates of clients must be of.")
-    ] = None
-    allow_client: Annotated[
-        list[str] | None,
-        _option("A name in a client's certificate that is let in. Repeatable."),
-    ] = None
-    token_file: Annotated[
-        Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
-    ] = None
-    node_ca: Annotated[
-        Path | None, _option("The CA that the certificates of nodes must be of.")
-    ] = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    tls_ca: TlsCa = None
+    allow_client: AllowClient = None
+    token_file: TokenFile = None
+    node_ca: Annotated[Path | None, option("The CA that the certificates of nodes must be of.")] = (
+        None
+    )
     node_cert: Annotated[
-        Path | None, _option("The certificate that the nodes are shown, in PEM.")
+        Path | None, option("The certificate that the nodes are shown, in PEM.")
     ] = None
-    node_key: Annotated[Path | None, _option("Its private key.")] = None
+    node_key: Annotated[Path | None, option("Its private key.")] = None
     node_ca_key: Annotated[
         Path | None,
-        _option("The private key of that CA: with it, workers join by `keelman node invite`."),
+        option("The private key of that CA: with it, workers join by `keelman node invite`."),
     ] = None
     node_token_file: Annotated[
-        Path | None, _option("The file with the token that the nodes are shown.")
+        Path | None, option("The file with the token that the nodes are shown.")
     ] = None
     strategy: Annotated[
         Literal["spread", "bin-pack"],
-        _option("spread: where the fewest tasks are. bin-pack: where the least is left."),
+        option("spread: where the fewest tasks are. bin-pack: where the least is left."),
     ] = "spread"
     suspect_seconds: Annotated[
-        float, _option("A node silent for so long is suspect.", validator=Number(gt=0))
+        float, option("A node silent for so long is suspect.", validator=Number(gt=0))
     ] = 15.0
     lost_seconds: Annotated[
         float,
-        _option(
+        option(
             "A node silent for so long is lost: its tasks are placed elsewhere.",
             validator=Number(gt=0),
         ),
     ] = 60.0
-    keep_ended_hours: Annotated[
-        float, _option("How long ended tasks are kept.", validator=Number(gte=0))
-    ] = 24.0
-    keep_ended_tasks: Annotated[
-        int, _option("How many ended tasks are kept.", validator=Number(gte=0))
-    ] = 10_000
-    show_env: Annotated[bool, _option("Tasks are shown with the values of their Env.")] = False
-    audit_reads: Annotated[
-        bool, _option("The audit log has a line for each request that only reads, too.")
-    ] = False
-    log_format: Annotated[
-        Literal["auto", "console", "json"], _option("auto: console on a terminal, else json.")
-    ] = "auto"
+    keep_ended_hours: KeepEndedHours = 24.0
+    keep_ended_tasks: KeepEndedTasks = 10_000
+    show_env: ShowEnv = False
+    audit_reads: AuditReads = False
+    log_format: Form = "auto"
     config: Annotated[
-        Path | None, _option("A TOML file whose [manager] section holds these options.")
+        Path | None, option("A TOML file whose [manager] section holds these options.")
     ] = None
 
 
@@ -127,13 +119,7 @@ def options(given: Given) -> ManagerOptions:
         host=given.host,
         port=given.port,
         data_dir=folder.expanduser().absolute(),
-        credentials=Credentials(
-            tls_cert=given.tls_cert,
-            tls_key=given.tls_key,
-            tls_ca=given.tls_ca,
-            allow_client=tuple(given.allow_client or ()),
-            token_file=given.token_file,
-        ),
+        credentials=credentials(given),
         node_credentials=NodeCredentials(
             ca=given.node_ca,
             cert=given.node_cert,
@@ -149,12 +135,15 @@ def options(given: Given) -> ManagerOptions:
 
 
 def limits(given: Given) -> Limits:
-    """How it places tasks, and what it keeps."""
+    """How it places tasks, and what it keeps. Raises: Usage."""
+    if given.lost_seconds < given.suspect_seconds:
+        words = f"{given.lost_seconds:g} is before --suspect-seconds, {given.suspect_seconds:g}"
+        raise Usage(f"--lost-seconds: {words}; it must not be")
     return Limits(
         strategy=Strategy(given.strategy),
         patience=Patience(
             suspect_seconds=given.suspect_seconds,
-            lost_seconds=max(given.lost_seconds, given.suspect_seconds),
+            lost_seconds=given.lost_seconds,
         ),
         keep_ended_seconds=given.keep_ended_hours * 3600,
         keep_ended_tasks=given.keep_ended_tasks,

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 import uvloop
@@ -21,13 +21,29 @@ from keelman.cli.boot import this_boot
 from keelman.cli.config import from_file
 from keelman.cli.failures import Usage
 from keelman.cli.places import usual_data_dir
+from keelman.cli.serving import (
+    AllowClient,
+    AuditReads,
+    Form,
+    Host,
+    KeepEndedHours,
+    KeepEndedTasks,
+    Port,
+    ShowEnv,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    TokenFile,
+    credentials,
+    option,
+)
 from keelman.cli.steady import steady_clock
 from keelman.errors import CannotStart
 from keelman.invitation import read_link
 from keelman.room import UNBOUNDED, Offered
 from keelman.runtime import guards
 from keelman.spec import MEMORY_LEAST_BYTES
-from keelman.worker import Credentials, WorkerOptions, serve
+from keelman.worker import WorkerOptions, serve
 
 PER_CORE = 2
 
@@ -72,41 +88,26 @@ def memory_given(type_: object, text: str | None) -> None:
         raise ValueError(f"{text!r} is less than any task may ask for: 6m at least, as in 16g")
 
 
-def _option(words: str, *, validator: Number | None = None) -> Parameter:
-    return Parameter(help=words, negative=(), validator=validator)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Given:
     """What was given, wherever; None is "as usual on this machine"."""
 
-    host: Annotated[str, _option("The address to listen on.")] = "127.0.0.1"
-    port: Annotated[
-        int, _option("The port; 0 for any free one.", validator=Number(gte=0, lte=65535))
-    ] = 5556
+    host: Host = "127.0.0.1"
+    port: Port = 5556
     name: Annotated[
-        str | None, _option("Its name, one of a kind on its engine. Usually the host's.")
+        str | None, option("Its name, one of a kind on its engine. Usually the host's.")
     ] = None
     data_dir: Annotated[
         Path | None,
-        _option("Its memory. Usually /var/lib/keelman, or ~/.local/share/keelman if not root."),
+        option("Its memory. Usually /var/lib/keelman, or ~/.local/share/keelman if not root."),
     ] = None
-    tls_cert: Annotated[
-        Path | None, _option("Its certificate, in PEM: it speaks TLS, and nothing else.")
-    ] = None
-    tls_key: Annotated[Path | None, _option("The certificate's private key.")] = None
-    tls_ca: Annotated[
-        Path | None, _option("The CA that the certificates of clients must be of.")
-    ] = None
-    allow_client: Annotated[
-        list[str] | None,
-        _option("A name in a client's certificate that is let in. Repeatable."),
-    ] = None
-    token_file: Annotated[
-        Path | None, _option("A file of tokens that are let in, a line each: NAME TOKEN.")
-    ] = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    tls_ca: TlsCa = None
+    allow_client: AllowClient = None
+    token_file: TokenFile = None
     join: Annotated[
-        str | None, _option("The link that keelman node invite prints: it joins that manager.")
+        str | None, option("The link that keelman node invite prints: it joins that manager.")
     ] = None
     allow_mount: Annotated[
         list[Path] | None,
@@ -132,13 +133,13 @@ class Given:
             validator=capabilities_named,
         ),
     ] = None
-    allow_host_network: Annotated[bool, _option("Tasks may be in the host's own network.")] = False
-    allow_low_ports: Annotated[
-        bool, _option("Tasks may be published on host ports below 1024.")
-    ] = False
+    allow_host_network: Annotated[bool, option("Tasks may be in the host's own network.")] = False
+    allow_low_ports: Annotated[bool, option("Tasks may be published on host ports below 1024.")] = (
+        False
+    )
     cpu: Annotated[
         float | None,
-        _option(
+        option(
             "Cores that tasks may ask for, all together. Usually all.",
             validator=Number(gt=0, lte=UNBOUNDED.cpu),
         ),
@@ -161,25 +162,17 @@ class Given:
     ] = None
     default_pids_limit: Annotated[
         int,
-        _option("Processes of a task that sets no limit; 0 for no limit.", validator=Number(gte=0)),
+        option("Processes of a task that sets no limit; 0 for no limit.", validator=Number(gte=0)),
     ] = guards.PIDS_USUAL
     start_slots: Annotated[
         int | None,
-        _option("Containers on their way up at once. Usually two a core.", validator=Number(gte=1)),
+        option("Containers on their way up at once. Usually two a core.", validator=Number(gte=1)),
     ] = None
-    keep_ended_hours: Annotated[
-        float, _option("How long ended tasks are kept.", validator=Number(gte=0))
-    ] = 24.0
-    keep_ended_tasks: Annotated[
-        int, _option("How many ended tasks are kept.", validator=Number(gte=0))
-    ] = 1000
-    show_env: Annotated[bool, _option("Tasks are shown with the values of their Env.")] = False
-    audit_reads: Annotated[
-        bool, _option("The audit log has a line for each request that only reads, too.")
-    ] = False
-    log_format: Annotated[
-        Literal["auto", "console", "json"], _option("auto: console on a terminal, else json.")
-    ] = "auto"
+    keep_ended_hours: KeepEndedHours = 24.0
+    keep_ended_tasks: KeepEndedTasks = 1000
+    show_env: ShowEnv = False
+    audit_reads: AuditReads = False
+    log_format: Form = "auto"
     docker_host: Annotated[
         str | None,
         Parameter(
@@ -190,7 +183,7 @@ class Given:
     ] = None
     docker_certs: Annotated[
         Path | None,
-        _option("The folder with ca.pem, cert.pem, key.pem for an engine that speaks TLS."),
+        option("The folder with ca.pem, cert.pem, key.pem for an engine that speaks TLS."),
     ] = None
     docker_config: Annotated[
         Path | None,
@@ -202,7 +195,7 @@ class Given:
         ),
     ] = None
     config: Annotated[
-        Path | None, _option("A TOML file whose [worker] section holds these options.")
+        Path | None, option("A TOML file whose [worker] section holds these options.")
     ] = None
 
 
@@ -242,17 +235,6 @@ def options(given: Given) -> WorkerOptions:
         docker_host=given.docker_host,
         docker_certs=given.docker_certs or certs_of_docker(),
         docker_config=docker_config(given.docker_config or Path("~/.docker")),
-    )
-
-
-def credentials(given: Given) -> Credentials:
-    """Whom the worker is to let in, and how it shows that it is the worker."""
-    return Credentials(
-        tls_cert=given.tls_cert,
-        tls_key=given.tls_key,
-        tls_ca=given.tls_ca,
-        allow_client=tuple(given.allow_client or ()),
-        token_file=given.token_file,
     )
 
 

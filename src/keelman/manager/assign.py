@@ -91,7 +91,7 @@ def _removed(wish: Wish, task: Task, placement: Placement, sight: Sight, now: fl
     if task.state is State.PENDING:
         return Step(task=task, placement=gone)
     words = f"node {placement.node} was removed"
-    after = _again(task, Reason.NODE_LOST, words, node="")
+    after = moves.next_attempt(task, Reason.NODE_LOST, words, None, node="")
     return Step(task=after, placement=gone, transition=moves.moved(task, after, now).transition)
 
 
@@ -223,22 +223,9 @@ def _moved(task: Task, placement: Placement, node: str, why: Reason, now: float)
         task = task.but(node=node, reason=Reason.NONE, message="")
         return Step(task=task, placement=placement, wake=now)
     lost = f"node {old.node} is lost" if why is Reason.NODE_LOST else f"node {old.node} is drained"
-    after = _again(task, why, f"{lost}; placed on {node}", node=node)
+    after = moves.next_attempt(task, why, f"{lost}; placed on {node}", None, node=node)
     done = moves.moved(task, after, now)
     return Step(task=after, placement=placement, transition=done.transition)
-
-
-def _again(task: Task, why: Reason, words: str, *, node: str) -> Task:
-    """The next attempt, on another node."""
-    return task.to(
-        State.SCHEDULED,
-        **moves.FRESH,
-        attempt=task.attempt + 1,
-        node=node,
-        reason=why,
-        message=words,
-        exit_code=None,
-    )
 
 
 def unplaced_words(reasons: Mapping[str, str]) -> str:

@@ -14,14 +14,13 @@ from keelman import (
     audit_log,
     errors,
     explanation,
-    listing,
     metrics,
     node_report,
     openapi,
     output,
     params,
     spec,
-    sse,
+    task_handlers,
     waiting,
     wire,
 )
@@ -33,16 +32,7 @@ from keelman.manager.levels import Levels
 from keelman.manager.manager import Manager
 from keelman.manager.nodes import Use
 from keelman.routes import Answer, Parameter, Route
-from keelman.task_handlers import (
-    GENERATION,
-    WELL,
-    get_events,
-    get_tasks,
-    get_transitions,
-    livez,
-    stop_task,
-    task_id,
-)
+from keelman.task_handlers import READ, WELL, task_id
 
 
 async def start_task(request: Request, manager: Manager) -> Response:
@@ -146,16 +136,9 @@ FORCE = Parameter(
     "also with tasks on it: they are placed elsewhere, and what runs there is forgotten",
     {"enum": ["0", "1", "false", "true"]},
 )
-_READ = (errors.BadField, errors.UnknownTask, errors.CannotRecord)
 _NODE = (errors.BadField, errors.UnknownNode)
 _CHANGED = (*_NODE, errors.CannotRecord)
 _THE_NODE = (Answer(200, "the node", node_report.NodeReport),)
-_LISTED = Answer(
-    200,
-    "Tasks, in the order in which they were first asked for",
-    list[wire.TaskReport],
-    headers={"Last-Event-ID": "as of which Transition the list is"},
-)
 
 ROUTES: tuple[Route[Handler[Manager]], ...] = (
     Route(
@@ -171,60 +154,33 @@ ROUTES: tuple[Route[Handler[Manager]], ...] = (
             *(errors.NotJson, errors.CannotRecord),
         ),
     ),
-    Route(
-        "GET",
-        "/tasks",
-        get_tasks,
-        (_LISTED,),
-        parameters=listing.PARAMETERS,
-        refusals=(errors.BadField, errors.TaskGone, errors.CannotRecord),
-    ),
+    task_handlers.LIST,
     Route(
         "GET",
         "/tasks/{taskID}",
         get_task,
         (Answer(200, "the Task", wire.TaskReport),),
         parameters=waiting.PARAMETERS,
-        refusals=(*_READ, errors.TooMany),
+        refusals=(*READ, errors.TooMany),
     ),
-    Route(
-        "DELETE",
-        "/tasks/{taskID}",
-        stop_task,
-        (Answer(204, "the stop is on disk, or the task has ended"),),
-        parameters=(GENERATION,),
-        refusals=(*_READ, errors.StaleGeneration),
-    ),
+    task_handlers.STOP,
     Route(
         "GET",
         "/tasks/{taskID}/logs",
         get_logs,
         (Answer(200, "its output, as it was written", media="text/plain"),),
         parameters=output.PARAMETERS,
-        refusals=(*_READ, errors.ContainerGone, errors.NodeUnavailable, errors.TooMany),
+        refusals=(*READ, errors.ContainerGone, errors.NodeUnavailable, errors.TooMany),
     ),
-    Route(
-        "GET",
-        "/tasks/{taskID}/transitions",
-        get_transitions,
-        (Answer(200, "its Transitions, oldest first", list[wire.TransitionReport]),),
-        refusals=_READ,
-    ),
+    task_handlers.TRANSITIONS,
     Route(
         "GET",
         "/tasks/{taskID}/why",
         get_why,
         (Answer(200, "the Explanation", explanation.Explanation),),
-        refusals=_READ,
+        refusals=READ,
     ),
-    Route(
-        "GET",
-        "/events",
-        get_events,
-        (Answer(200, "Server-Sent Events, without end", media="text/event-stream"),),
-        parameters=sse.PARAMETERS,
-        refusals=(errors.BadField, errors.EventsGone, errors.TooMany, errors.CannotRecord),
-    ),
+    task_handlers.EVENTS,
     Route(
         "POST",
         "/nodes",
@@ -263,7 +219,7 @@ ROUTES: tuple[Route[Handler[Manager]], ...] = (
         (Answer(200, "figures, in Prometheus' text format", media="text/plain"),),
         refusals=(errors.BadField,),
     ),
-    Route("GET", "/livez", livez, (WELL,), parameters=None, open=True),
+    task_handlers.LIVEZ,
     Route("GET", "/readyz", readyz, (WELL,), parameters=None, refusals=(errors.CannotRecord,)),
     Route(
         "GET",

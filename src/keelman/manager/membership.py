@@ -101,10 +101,9 @@ class Membership:
 
     def _check_may_go(self, name: str, *, force: bool) -> None:
         self.get(name)
-        concerned = list(self._roster.concerned(name))
-        if concerned and not force:
-            words = f"node {name} has {len(concerned)} tasks; drain it first, or force it"
-            raise NodeInUse(words)
+        if (count := len(list(self._roster.concerned(name)))) and not force:
+            tasks = "1 task" if count == 1 else f"{count} tasks"
+            raise NodeInUse(f"node {name} has {tasks}; drain it first, or force it")
 
     def report(self, name: str) -> NodeReport:
         """A node, as it is now. Raises: UnknownNode."""

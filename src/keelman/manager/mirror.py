@@ -88,12 +88,13 @@ def _moved(
             ran = msgspec.structs.replace(move, to=State.RUNNING, reason="", message="")
             return _mirrored(_runs(task, ran, at), placement, more=True)
         case State.SCHEDULED if move.from_ in _UP:
-            return _mirrored(_restarted(task, move, at), placement)
+            return _mirrored(_restarted(task, reason(move.reason), move, at), placement)
         case State.RUNNING:
             return _mirrored(_runs(task, move, at), placement)
         case State.FAILED if move.reason == Reason.DISCONNECTED and not _stops(wish):
             placement = placement.refused("it did not hear the manager", now, DEAF_SECONDS)
-            return _mirrored(_homeless(task, move, at), placement)
+            homeless = _restarted(task, Reason.DISCONNECTED, move, at, node="")
+            return _mirrored(homeless, placement)
         case State.COMPLETED | State.FAILED:
             return _mirrored(_ended(wish, task, move, at), placement)
         case _:  # it took it up, which is known
@@ -109,29 +110,10 @@ def _is_told(task: Task, placement: Placement, move: TransitionReport) -> bool:
     return attempt < task.attempt or (starts and task.state is State.RUNNING)
 
 
-def _restarted(task: Task, move: TransitionReport, at: float) -> moves.Step:
-    after = task.to(
-        State.SCHEDULED,
-        **moves.FRESH,
-        attempt=task.attempt + 1,
-        reason=reason(move.reason),
-        message=move.message,
-        exit_code=move.exit_code,
-    )
-    return moves.moved(task, after, at)
-
-
-def _homeless(task: Task, move: TransitionReport, at: float) -> moves.Step:
-    """Its worker did not hear the manager and stopped it; it is wished to run, and placed anew."""
-    after = task.to(
-        State.SCHEDULED,
-        **moves.FRESH,
-        attempt=task.attempt + 1,
-        node="",
-        reason=Reason.DISCONNECTED,
-        message=move.message,
-        exit_code=move.exit_code,
-    )
+def _restarted(
+    task: Task, why: Reason, move: TransitionReport, at: float, **changes: object
+) -> moves.Step:
+    after = moves.next_attempt(task, why, move.message, move.exit_code, **changes)
     return moves.moved(task, after, at)
 
 

@@ -72,12 +72,6 @@ def status(heard: Heard, patience: Patience, now: float) -> Status:
     return Status.NOT_READY if _unfit(heard) else Status.READY
 
 
-def changes_at(heard: Heard, patience: Patience, now: float) -> float | None:
-    """When silence makes it another status; None when it is lost already."""
-    ahead = (heard.at + patience.suspect_seconds, heard.at + patience.lost_seconds)
-    return next((at for at in ahead if at > now), None)
-
-
 def unusable(node: Node, heard: Heard, patience: Patience, now: float) -> str:
     """Why nothing may be placed there; empty when it may."""
     words = {

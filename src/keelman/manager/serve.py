@@ -7,16 +7,14 @@ set in motion. When it goes, the tasks run on where they are.
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Literal
 
 import structlog
 from msgspec import Struct
 
-from keelman import data_dir, descriptors, own_log, tls
+from keelman import process, tls
 from keelman.access import own_token
 from keelman.api import Api
 from keelman.auditor import Auditor
@@ -30,7 +28,7 @@ from keelman.manager.limits import Limits
 from keelman.manager.manager import Manager
 from keelman.manager.node_client import NodeClient
 from keelman.metrics import Metrics
-from keelman.store import Store
+from keelman.process import LogFormat
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +55,7 @@ class ManagerOptions(Struct, frozen=True, kw_only=True):
     node_credentials: NodeCredentials = NodeCredentials()
     limits: Limits = Limits()
     audit_reads: bool = False
-    log_format: Literal["auto", "console", "json"] = "auto"
+    log_format: LogFormat = "auto"
     overridden: tuple[str, ...] = ()
 
 
@@ -74,12 +72,12 @@ async def serve(
     `new_secret` random bytes.
     Raises: CannotStart.
     """
-    _begin(options)
+    process.begin(options.log_format, options.overridden)
     connect, joining = connector(options.node_credentials), how_to_join(options, new_secret)
     async with AsyncExitStack() as undo:
         metrics = Metrics(clock)
         door = Door(options.credentials, clock, metrics.expiring)
-        store = _store(options.data_dir, new_id, metrics)
+        store = process.open_store(options.data_dir, new_id, metrics)
         undo.callback(store.close)
         await _own(Db(store))
         manager = Manager(
@@ -95,28 +93,8 @@ async def serve(
         undo.callback(auditor.close)
         around = (metrics.measure, auditor.audit)
         api = Api(options.host, options.port, manager, ROUTES, around=around, door=door)
-        api.bind()
-        door.check(options.host, on_loopback=api.on_loopback)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
+        process.bind(api, door)
         await _run(manager, api, door)
-
-
-def _begin(options: ManagerOptions) -> None:
-    own_log.configure(options.log_format)
-    for words in options.overridden:
-        log.warning("the environment wins over the file", what=words)
-    descriptors.raise_most()
-
-
-def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:
-    """The open database, and what was met in opening it, told. Raises: CannotStart."""
-    store = Store(directory, new_id, metrics.committed)
-    data_dir.close_to_others(directory)
-    if store.set_aside is not None:
-        log.error("broken database set aside", kept_as=str(store.set_aside))
-    if store.new_log:
-        log.warning("the log has a new id", why=store.new_log)
-    return store
 
 
 def _auditor(options: ManagerOptions, clock: Callable[[], float], metrics: Metrics) -> Auditor:
@@ -172,26 +150,13 @@ async def _own(db: Db) -> None:
 
 async def _run(manager: Manager, api: Api[Manager], door: Door) -> None:
     """All loops in one group: one that dies takes the rest down, and its error comes out."""
-    told_to_stop = _on_signals()
+    told_to_stop = process.on_signals()
     async with asyncio.TaskGroup() as group:
         loops = group.create_task(manager.run_tasks(), name="manager")
         await api.start()
         nodes = len(manager.roster.nodes)
         log.info("manager listening", address=api.url, nodes=nodes, **door.told)
-        try:
-            async with asyncio.TaskGroup() as answering:
-                taking = answering.create_task(api.take(), name="connections")
-                await told_to_stop.wait()
-                taking.cancel()
+        async with process.answering(api, manager.events):
+            await told_to_stop.wait()
             log.info("manager stopping; tasks go on running")
-        finally:
-            manager.events.close()
-            await api.stop()
         loops.cancel()
-
-
-def _on_signals() -> asyncio.Event:
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told

@@ -16,30 +16,20 @@ from keelman import (
     description,
     errors,
     explanation,
-    listing,
     machine,
     metrics,
     openapi,
     output,
     params,
     spec,
-    sse,
+    task_handlers,
     waiting,
     wire,
 )
 from keelman.api import Handler, json_response, read_json
 from keelman.auditor import SUBJECT
 from keelman.routes import Answer, Parameter, Route
-from keelman.task_handlers import (
-    GENERATION,
-    WELL,
-    get_events,
-    get_tasks,
-    get_transitions,
-    livez,
-    stop_task,
-    task_id,
-)
+from keelman.task_handlers import READ, WELL, task_id
 from keelman.worker import describing, logs, reasons, stats
 from keelman.worker.levels import Levels
 from keelman.worker.trial import trial
@@ -138,40 +128,16 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
             errors.EngineUnavailable,
         ),
     ),
-    Route(
-        "GET",
-        "/tasks",
-        get_tasks,
-        (
-            Answer(
-                200,
-                "Tasks, in the order in which they were first asked for",
-                list[wire.TaskReport],
-                headers={"Last-Event-ID": "as of which Transition the list is"},
-            ),
-        ),
-        parameters=listing.PARAMETERS,
-        refusals=(errors.BadField, errors.TaskGone, errors.CannotRecord),
-    ),
+    task_handlers.LIST,
     Route(
         "GET",
         "/tasks/{taskID}",
         get_task,
         (Answer(200, "the Task", wire.TaskReport),),
         parameters=waiting.PARAMETERS,
-        refusals=(errors.BadField, errors.UnknownTask, errors.TooMany, errors.CannotRecord),
+        refusals=(*READ, errors.TooMany),
     ),
-    Route(
-        "DELETE",
-        "/tasks/{taskID}",
-        stop_task,
-        (Answer(204, "the stop is on disk, or the task has ended"),),
-        parameters=(GENERATION,),
-        refusals=(
-            *(errors.BadField, errors.UnknownTask, errors.StaleGeneration),
-            errors.CannotRecord,
-        ),
-    ),
+    task_handlers.STOP,
     Route(
         "GET",
         "/tasks/{taskID}/logs",
@@ -179,32 +145,19 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         (Answer(200, "its output, as it was written", media="text/plain"),),
         parameters=output.PARAMETERS,
         refusals=(
-            *(errors.BadField, errors.UnknownTask, errors.ContainerGone, errors.EngineError),
-            *(errors.EngineAway, errors.TooMany, errors.CannotRecord),
+            *(*READ, errors.ContainerGone, errors.EngineError, errors.EngineAway),
+            errors.TooMany,
         ),
     ),
-    Route(
-        "GET",
-        "/tasks/{taskID}/transitions",
-        get_transitions,
-        (Answer(200, "its Transitions, oldest first", list[wire.TransitionReport]),),
-        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
-    ),
+    task_handlers.TRANSITIONS,
     Route(
         "GET",
         "/tasks/{taskID}/why",
         get_why,
         (Answer(200, "the Explanation", explanation.Explanation),),
-        refusals=(errors.BadField, errors.UnknownTask, errors.CannotRecord),
+        refusals=READ,
     ),
-    Route(
-        "GET",
-        "/events",
-        get_events,
-        (Answer(200, "Server-Sent Events, without end", media="text/event-stream"),),
-        parameters=sse.PARAMETERS,
-        refusals=(errors.BadField, errors.EventsGone, errors.TooMany, errors.CannotRecord),
-    ),
+    task_handlers.EVENTS,
     Route(
         "GET",
         "/stats",
@@ -228,7 +181,7 @@ ROUTES: tuple[Route[Handler[Worker]], ...] = (
         refusals=(errors.BadField,),
         probe=True,
     ),
-    Route("GET", "/livez", livez, (WELL,), parameters=None, open=True, probe=True),
+    task_handlers.LIVEZ,
     Route(
         "GET",
         "/readyz",

@@ -11,19 +11,17 @@ import contextlib
 import hashlib
 import os
 import re
-import signal
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import structlog
 from aiohttp.typedefs import Middleware
 from msgspec import Struct
 
-from keelman import data_dir, descriptors, hiding, own_log, room, telling
+from keelman import hiding, process, room, telling
 from keelman.allowed import Allowed
 from keelman.api import Api
 from keelman.auditor import Auditor
@@ -35,11 +33,11 @@ from keelman.flight import Began
 from keelman.invitation import Link
 from keelman.machine import Resources
 from keelman.metrics import Metrics
+from keelman.process import LogFormat
 from keelman.room import Offered
 from keelman.runtime import guards
 from keelman.runtime.docker import DockerRuntime
 from keelman.runtime.measured import MeasuredRuntime
-from keelman.store import Store
 from keelman.worker import heard, joining, stats
 from keelman.worker.handlers import ROUTES
 from keelman.worker.heard import Boot, Heard
@@ -74,7 +72,7 @@ class WorkerOptions(Struct, frozen=True, kw_only=True):
     keep_ended_tasks: int = 1000
     show_env: bool = False
     audit_reads: bool = False
-    log_format: Literal["auto", "console", "json"] = "auto"
+    log_format: LogFormat = "auto"
     overridden: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -105,16 +103,13 @@ async def serve(
     `clock` gives seconds since the epoch and never jumps; `new_id` a new id at every call; `boot`
     is this run of the machine. Raises: CannotStart.
     """
-    own_log.configure(options.log_format)
-    for words in options.overridden:
-        log.warning("the environment wins over the file", what=words)
+    process.begin(options.log_format, options.overridden)
     _check_name(options.name)
-    descriptors.raise_most()
     engine = _engine(options)
     async with AsyncExitStack() as undo:
         undo.push_async_callback(engine.close)
         metrics = Metrics(clock)
-        store = _store(options.data_dir, new_id, metrics)
+        store = process.open_store(options.data_dir, new_id, metrics)
         undo.callback(store.close)
         await _own(Db(store), options.name)
         door = Door(await _credentials(options), clock, metrics.expiring)
@@ -133,9 +128,7 @@ async def serve(
         undo.callback(auditor.close)
         around = (metrics.measure, auditor.audit)
         api = _api(options, worker, around, door)
-        api.bind()
-        door.check(options.host, on_loopback=api.on_loopback)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, door.reload)
+        process.bind(api, door)
         await _run(worker, api, door, options)
 
 
@@ -144,17 +137,6 @@ def _api(
 ) -> Api[Worker]:
     where = (options.host, options.port)
     return Api(*where, worker, ROUTES, around=around, door=door, heard=worker.heard)
-
-
-def _store(directory: Path, new_id: Callable[[], str], metrics: Metrics) -> Store:
-    """The open database, and what was met in opening it, told. Raises: CannotStart."""
-    store = Store(directory, new_id, metrics.committed)
-    data_dir.close_to_others(directory)
-    if store.set_aside is not None:
-        log.error("broken database set aside", kept_as=str(store.set_aside))
-    if store.new_log:
-        log.warning("the log has a new id", why=store.new_log)
-    return store
 
 
 async def _credentials(options: WorkerOptions) -> Credentials:
@@ -213,7 +195,7 @@ async def _own(db: Db, name: str) -> None:
 
 async def _run(worker: Worker, api: Api[Worker], door: Door, options: WorkerOptions) -> None:
     """All loops in one group: one that dies takes the rest down, and its error comes out."""
-    told_to_stop = _on_signals()
+    told_to_stop = process.on_signals()
     watch = Watch(worker, options.name, lambda engine_id: _lock_name(options.name, engine_id))
     try:
         async with asyncio.TaskGroup() as group:
@@ -238,22 +220,9 @@ async def _answer_until(
         telling.room(worker.db.asked(), worker.limits.capacity)
     await api.start()
     log.info("listening", address=api.url, engine=worker.engine_trouble, **door.told)
-    try:
-        async with asyncio.TaskGroup() as group:
-            taking = group.create_task(api.take(), name="connections")
-            await told_to_stop.wait()
-            taking.cancel()
+    async with process.answering(api, worker.events):
+        await told_to_stop.wait()
         log.info("stopping; containers go on running")
-    finally:
-        worker.events.close()
-        await api.stop()
-
-
-def _on_signals() -> asyncio.Event:
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
 
 
 def _lock_name(name: str, engine_id: str) -> None:
