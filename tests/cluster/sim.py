@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
@@ -25,6 +25,7 @@ from tests.cluster.ops import Plan, Script
 from tests.cluster.verdict import check_world
 from tests.cluster.waits import Waits
 from tests.cluster.wishes import event_of
+from tests.simulation.beside import Beside
 from tests.simulation.client import Manager as Client
 from tests.simulation.client import id_of
 from tests.simulation.disk import Disk
@@ -36,7 +37,7 @@ SETTLE_SECONDS = 260.0
 START_AGAIN_SECONDS = 1.0
 
 
-class Cluster:
+class Cluster(Beside):
     """The world of one plan."""
 
     def __init__(self, plan: Plan, directory: Path) -> None:
@@ -63,7 +64,6 @@ class Cluster:
         self.events: defaultdict[int, list[TaskEvent]] = defaultdict(list)
         self.at_peace = False
         self._locks: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._group: asyncio.TaskGroup | None = None
         self._numbers = 0
 
     @property
@@ -165,20 +165,6 @@ class Cluster:
     async def _in_turn(self, whose: object, coro: Coroutine[Any, Any, None]) -> None:
         async with self._locks[whose]:
             await coro
-
-    def begin(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Have something go on beside the plan."""
-        assert self._group is not None
-        self._group.create_task(coro)
-
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do something after a while."""
-
-        async def wait() -> None:
-            await asyncio.sleep(seconds)
-            act()
-
-        self.begin(wait())
 
     def an_event(self, task: int, *, newer: int = 0, tag: str = "") -> TaskEvent:
         """A new event that asks to run a task, of its last Generation or a newer one."""

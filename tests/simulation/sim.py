@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from keelman.task import State, TaskEvent
 from keelman.wire import decode_event
 from tests.simulation.befall import befall
+from tests.simulation.beside import Beside
 from tests.simulation.client import Manager, body_of, id_of
 from tests.simulation.disk import Disk
 from tests.simulation.engine import SimEngine
@@ -29,7 +29,7 @@ SETTLE_SECONDS = 200.0
 FREE_SECONDS = 90.0
 
 
-class Simulation:
+class Simulation(Beside):
     """The world of one script."""
 
     def __init__(self, script: Script, directory: Path) -> None:
@@ -51,7 +51,6 @@ class Simulation:
         self.kept_at: list[float] = []
         self.dead_at_loss: dict[str, float] = {}
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._group: asyncio.TaskGroup | None = None
         self._numbers = 0
 
     def clock(self) -> float:
@@ -156,20 +155,6 @@ class Simulation:
     async def _send(self, task: int, event: TaskEvent) -> None:
         async with self._locks[task]:
             await self.manager.send(event)
-
-    def begin(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Have something go on beside the script."""
-        assert self._group is not None
-        self._group.create_task(coro)
-
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do something after a while."""
-
-        async def wait() -> None:
-            await asyncio.sleep(seconds)
-            act()
-
-        self.begin(wait())
 
     def an_event(self, task: int, *, newer: int = 0, tag: str = "") -> TaskEvent:
         """A new event that asks to run a task, of its last Generation or a newer one."""

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from tests.torture import listener
+from tests.torture.beside import watched
 from tests.torture.engine import Engine
 from tests.torture.judge import Evidence, Tally, counted, lost_words
 from tests.torture.listener import Listener
@@ -160,17 +161,8 @@ async def bench(
     folder = Path(tempfile.mkdtemp(prefix="keelman-torture-"))
     one = Bench(folder, socket, chance, say)
     try:
-        async with asyncio.TaskGroup() as group:
-            watching = [
-                group.create_task(one.truth.follow(), name="truth"),
-                group.create_task(one.listener.follow(), name="listener"),
-            ]
-            try:
-                yield one
-            finally:
-                for task in watching:
-                    task.cancel()
-                await one.close()
+        async with watched(one):
+            yield one
     finally:
         if one.worker.log_file.exists():
             shutil.copy(one.worker.log_file, folder.with_suffix(".log"))

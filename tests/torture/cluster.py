@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from tests.torture import cluster_judge, listener
+from tests.torture.beside import watched
 from tests.torture.cluster_judge import Seen
 from tests.torture.judge import Evidence, Tally
 from tests.torture.listener import Listener
@@ -241,16 +242,7 @@ async def cluster(
     folder = Path(tempfile.mkdtemp(prefix="keelman-torture-"))
     one = Cluster(folder, socket, chance, say, setting)
     try:
-        async with asyncio.TaskGroup() as group:
-            watching = [
-                group.create_task(one.truth.follow(), name="truth"),
-                group.create_task(one.listener.follow(), name="listener"),
-            ]
-            try:
-                yield one
-            finally:
-                for task in watching:
-                    task.cancel()
-                await one.close()
+        async with watched(one):
+            yield one
     finally:
         shutil.rmtree(folder, ignore_errors=True)
