@@ -29,6 +29,7 @@ IMAGES = ("here:1",)
 REGISTRY = ("here:1", "far:1")
 TIMEOUT_SECONDS = 3.0
 LATE_SECONDS = 6.0
+SLOW_SECONDS = 8 * TIMEOUT_SECONDS
 
 # Seconds that a request and its answer are on their way, from and to.
 LATENCIES: dict[str, tuple[float, float]] = {
@@ -78,6 +79,7 @@ class SimEngine(FakeEngine):
         self.refusals: Counter[str] = Counter()  # errors that were answered, by verb
         self.theirs: set[str] = set()
         self._chance = chance
+        self.faults: set[tuple[str, Fault]] = set()  # those that befell, of which requests
         self._planned: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._answered: dict[str, Any] = {}
         self._ours: dict[str, tuple[str, int]] = {}
@@ -127,6 +129,7 @@ class SimEngine(FakeEngine):
         answer: asyncio.Future[T] = the_loop().create_future()
         fault = self._planned[verb].popleft() if self._planned[verb] else None
         if fault is not None:
+            self.faults.add((verb, fault))
             self.said(f"engine: {verb} {fault.value}")
         self._send(verb, effect, answer, fault)
         return await answer
@@ -155,7 +158,7 @@ class SimEngine(FakeEngine):
             case Fault.STALE if verb in self._answered:
                 _later(there, _give, answer, self._answered[verb])
             case _:
-                slow = 8 * TIMEOUT_SECONDS if fault is Fault.SLOW else there
+                slow = SLOW_SECONDS if fault is Fault.SLOW else there
                 _later(slow, self._do, verb, effect, answer, back)
 
     def _do(
