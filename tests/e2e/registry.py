@@ -138,6 +138,9 @@ class Passage:
         self._target = target.split(":")
         self.address = ""
         self.most: int | None = None
+        self.piece_seconds = (
+            0.0  # for each 64 KiB: of what is there at once the engine tells no size
+        )
         self.cuts = 0  # how many connections are cut instead of stalled
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,6 +162,7 @@ class Passage:
                 if self.most is not None and passed > self.most:
                     await self._no_more()
                     return
+                await asyncio.sleep(self.piece_seconds)
                 sink.write(piece)
                 await sink.drain()
 
